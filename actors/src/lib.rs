@@ -1,1 +1,19 @@
-//! placeholder
+//! The actors of a node: accounts and shards that serialise changes of money and make them durable,
+//! projectors that derive what is read, and sessions that deliver what happened.
+
+pub mod account;
+pub mod call;
+pub mod clock;
+pub mod config;
+pub mod dead_letters;
+pub mod ledger;
+pub mod metrics;
+pub mod mutant;
+pub mod node;
+pub mod outbox;
+pub mod projector;
+pub mod session;
+pub mod sessions;
+pub mod shard;
+pub mod shards;
+pub mod streams;

@@ -9,5 +9,7 @@
 )]
 
 pub mod ids;
+pub mod ledger;
 pub mod money;
+pub mod sealed;
 pub mod time;

@@ -14,6 +14,7 @@ impl Timestamp {
     pub const EPOCH: Self = Self(0);
 
     /// This time and `duration` more; the end of time if that is past it.
+    #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
     }
@@ -24,6 +25,7 @@ impl Timestamp {
     }
 
     /// The next microsecond.
+    #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }

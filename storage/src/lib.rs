@@ -3,8 +3,17 @@
 //! A *port* is a trait with a guarantee a method; its conformance suite in [`conformance`] is what
 //! every adapter passes. The adapters of one process and one disk are in [`embedded`].
 
+pub mod conformance;
+pub mod deliveries;
+pub mod embedded;
+pub mod encoding;
 pub mod error;
+pub mod identity;
 pub mod journal;
+pub mod rate_limits;
+pub mod sealing;
+pub mod metrics;
 pub mod views;
+mod recent;
 
 pub use error::Error;

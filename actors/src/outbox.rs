@@ -1,0 +1,229 @@
+//! The outbox: what one connection still has to write, and the only thing its writers and its reader share.
+//!
+//! Streams, rooms and the session push frames that were encoded once for all their receivers; the edge's connection
+//! drains them in batches. Nobody waits: a push takes one lock, never blocks and allocates nothing while the queue
+//! is empty of frames, so that an idle connection costs only this struct.
+//!
+//! The bound is in bytes and includes the batch in the writer's hand. A client that reads too slowly overflows it and
+//! is closed with 4408: it resumes from its cursor, and the node's memory stays bounded whatever the client does.
+//!
+//! Everything a delivery decides stands under the one lock of [`Inner`]; the window of unacknowledged messages
+//! belongs there too, because "is there room", "queue it" and "it is now unacknowledged" are one step.
+
+mod close;
+pub mod frame;
+mod queue;
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+pub use close::CloseCode;
+pub use queue::{End, Pushed};
+use queue::{Queue, Taken};
+
+/// The outbound side of one connection.
+///
+/// Many push, one takes: [`Outbox::take`] must be called by one task only.
+#[derive(Debug)]
+pub struct Outbox {
+    inner: Mutex<Inner>,
+    seen: AtomicU32,
+}
+
+/// What the lock guards.
+#[derive(Debug)]
+struct Inner {
+    queue: Queue,
+    /// The writer, when it waits for frames.
+    writer: Option<Waker>,
+}
+
+impl Outbox {
+    /// An empty outbox that holds at most `bytes_max` bytes of frames, those being written included.
+    pub fn new(bytes_max: u32) -> Self {
+        Self { inner: Mutex::new(Inner { queue: Queue::new(bytes_max), writer: None }), seen: AtomicU32::new(0) }
+    }
+
+    /// Queues a frame of [`frame`]. A frame that does not fit closes the outbox with 4408.
+    ///
+    /// The answer may be ignored: whoever owns the connection hears of the end from [`Outbox::take`].
+    pub fn push(&self, frame: Bytes) -> Pushed {
+        self.change(|queue| queue.push(frame))
+    }
+
+    /// Queues a control frame, which may use a small reserve beyond the bound: a ping must not be what closes a
+    /// connection that is merely full.
+    pub fn push_control(&self, frame: Bytes) -> Pushed {
+        self.change(|queue| queue.push_control(frame))
+    }
+
+    /// Ends the connection now: what is queued is dropped, a close frame is the last thing written.
+    ///
+    /// The first call to [`Outbox::close`] or [`Outbox::finish`] decides the code, later ones change nothing; but a
+    /// `close` after a `finish` still drops what was to be flushed.
+    pub fn close(&self, code: CloseCode, reason: &str) {
+        self.change(|queue| queue.close(code, reason));
+    }
+
+    /// Ends the connection in good order: what is queued is written first, then the close frame.
+    pub fn finish(&self, code: CloseCode, reason: &str) {
+        self.change(|queue| queue.finish(code, reason));
+    }
+
+    /// Waits for frames and hands over the next batch: at most [`frame::BATCH_FRAMES_MAX`] frames, and not much more
+    /// than [`frame::BATCH_BYTES_MAX`] bytes. `None` when the last batch was the last there will be.
+    ///
+    /// Asking for a batch says that the one before is written: only then do its bytes stop counting.
+    /// Cancel safe: a batch is never lost in a future that was dropped.
+    pub async fn take(&self) -> Option<VecDeque<Bytes>> {
+        poll_fn(|context| self.poll_take(context)).await
+    }
+
+    /// The polling form of [`Outbox::take`].
+    pub fn poll_take(&self, context: &mut Context<'_>) -> Poll<Option<VecDeque<Bytes>>> {
+        let mut inner = self.inner.lock();
+        match inner.queue.take() {
+            Taken::Batch(batch) => Poll::Ready(Some(batch)),
+            Taken::Ended => Poll::Ready(None),
+            Taken::Nothing => {
+                match &mut inner.writer {
+                    Some(writer) => writer.clone_from(context.waker()),
+                    none => *none = Some(context.waker().clone()),
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// How the connection ends, once that is decided.
+    pub fn end(&self) -> Option<End> {
+        self.inner.lock().queue.end()
+    }
+
+    /// Whether the end is decided: nothing more can be pushed.
+    pub fn is_closed(&self) -> bool {
+        self.end().is_some()
+    }
+
+    /// Bytes of frames that are queued or being written.
+    pub fn bytes(&self) -> usize {
+        self.inner.lock().queue.bytes()
+    }
+
+    /// Notes that the client was heard at `tick`, on whatever scale the heartbeats count.
+    pub fn mark_seen(&self, tick: u32) {
+        // A stamp orders nothing else: being one tick late costs nothing.
+        self.seen.store(tick, Ordering::Relaxed);
+    }
+
+    /// The tick of the last [`Outbox::mark_seen`].
+    pub fn last_seen(&self) -> u32 {
+        self.seen.load(Ordering::Relaxed)
+    }
+
+    /// Changes the queue under the lock and wakes the writer after it.
+    fn change<T>(&self, change: impl FnOnce(&mut Queue) -> T) -> T {
+        let (answer, writer) = {
+            let mut inner = self.inner.lock();
+            let answer = change(&mut inner.queue);
+            (answer, inner.writer.take())
+        };
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_push_wakes_the_waiting_writer_once() {
+        let outbox = Outbox::new(1 << 10);
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(wakes.clone());
+        let mut context = Context::from_waker(&waker);
+        assert!(outbox.poll_take(&mut context).is_pending());
+        assert_eq!(outbox.push(frame::text("a")), Pushed::Queued);
+        assert_eq!(outbox.push(frame::text("b")), Pushed::Queued);
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+        let Poll::Ready(Some(batch)) = outbox.poll_take(&mut context) else { panic!("two frames are queued") };
+        assert_eq!(batch, [frame::text("a"), frame::text("b")]);
+    }
+
+    #[test]
+    fn the_end_wakes_the_writer_and_comes_last() {
+        let outbox = Outbox::new(1 << 10);
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(wakes.clone());
+        let mut context = Context::from_waker(&waker);
+        assert!(outbox.poll_take(&mut context).is_pending());
+        outbox.close(CloseCode::Ended, "signed out elsewhere");
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+        let Poll::Ready(Some(batch)) = outbox.poll_take(&mut context) else { panic!("a close frame is queued") };
+        assert_eq!(batch, [frame::close(CloseCode::Ended, "signed out elsewhere")]);
+        assert_eq!(outbox.poll_take(&mut context), Poll::Ready(None));
+        assert_eq!(outbox.push(frame::text("late")), Pushed::Closed);
+    }
+
+    #[tokio::test]
+    async fn frames_of_many_pushers_arrive_whole_and_each_pushers_in_order() {
+        const PUSHERS: u8 = 4;
+        const EACH: u32 = 2_000;
+        let outbox = Arc::new(Outbox::new(u32::MAX));
+        let pushers: Vec<_> = (0..PUSHERS)
+            .map(|pusher| {
+                let outbox = outbox.clone();
+                std::thread::spawn(move || {
+                    for number in 0..EACH {
+                        assert_eq!(outbox.push(frame::text(&format!("{pusher}:{number}"))), Pushed::Queued);
+                    }
+                })
+            })
+            .collect();
+        let mut next = [0_u32; PUSHERS as usize];
+        let mut heard = 0;
+        while heard < u32::from(PUSHERS) * EACH {
+            for frame in outbox.take().await.unwrap() {
+                let text = std::str::from_utf8(&frame[2..]).unwrap();
+                let (pusher, number) = text.split_once(':').unwrap();
+                let expected = &mut next[pusher.parse::<usize>().unwrap()];
+                assert_eq!(number.parse::<u32>().unwrap(), *expected);
+                *expected += 1;
+                heard += 1;
+            }
+        }
+        for pusher in pushers {
+            pusher.join().unwrap();
+        }
+        outbox.finish(CloseCode::Bye, "");
+        assert_eq!(outbox.take().await.unwrap().len(), 1);
+        assert_eq!(outbox.take().await, None);
+        assert_eq!(outbox.bytes(), 0);
+    }
+
+    #[test]
+    fn an_idle_outbox_is_small() {
+        assert!(size_of::<Outbox>() <= 120, "{} bytes a connection", size_of::<Outbox>());
+    }
+}

@@ -1,0 +1,527 @@
+//! `Shard`: the only writer of one shard's journal.
+//!
+//! It appends what its accounts queued, one record in flight; folds what is durable; answers callers,
+//! sends credits and acknowledgements; activates accounts and lets them go; keeps their timers. Its
+//! accounts, its projector, the router and its peer shards talk to it.
+//!
+//! Bounds: one append in flight; the queue by permits and channel limits; the tail by admission. When
+//! it dies it takes its accounts with it, and `Shards` opens it again from the journal: what was
+//! queued and not durable never happened, and who waits is told that nobody knows.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use domain::ids::{AccountId, ShardId, TransferId};
+use domain::ledger::{self, Change, ChannelNumber, Credit, DivertReason, Event, ShardEvent};
+use domain::time::Timestamp;
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use storage::Error;
+use storage::encoding::Item;
+use storage::journal::{Append, Generation, Hash, Slot};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::call::{CommandError, Effect, Reply, Status};
+use crate::dead_letters::Failure;
+use crate::metrics;
+use crate::node::Node;
+use crate::shard::appending::{Flight, Offered};
+use crate::shard::channels::{Ack, Acknowledged, Patient};
+use crate::shard::core::{AsOf, Push, Queued, Shared, Subject, Waiter};
+
+mod activation;
+pub mod appending;
+pub mod channels;
+pub(crate) mod core;
+pub(crate) mod directory;
+pub(crate) mod index;
+pub(crate) mod opening;
+mod suspense;
+pub(crate) mod tail;
+mod timers;
+
+pub(crate) use activation::durable;
+pub use suspense::{SuspenseAction, SuspenseError};
+
+/// Mail of a shard.
+#[derive(Debug)]
+pub enum ShardMessage {
+    /// Something is queued.
+    Append,
+    /// The append in flight has ended.
+    Appended {
+        /// How.
+        offered: Offered,
+    },
+    /// An account has mail and no actor.
+    Activate {
+        /// Which.
+        account: AccountId,
+    },
+    /// An account's checkpoint was read.
+    Loaded {
+        /// Which.
+        account: AccountId,
+        /// What was read.
+        checkpoint: Result<Option<Arc<ledger::Account>>, Arc<Error>>,
+        /// What views had when the reading began.
+        as_of: AsOf,
+    },
+    /// Credits from a peer.
+    Credits {
+        /// The peer.
+        from: ShardId,
+        /// The credits by number.
+        credits: Vec<(u64, Credit)>,
+    },
+    /// Acknowledgements from a peer.
+    Acks {
+        /// The peer.
+        from: ShardId,
+        /// What it has.
+        acks: Vec<Ack>,
+    },
+    /// Look at all that waits for time to pass.
+    Sweep,
+    /// A reader waits for views to have what is durable.
+    Project,
+    /// List what rests in suspense, or resolve one of it.
+    Suspense {
+        /// What to do.
+        action: SuspenseAction,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<Vec<ledger::Suspended>, SuspenseError>>,
+    },
+    /// End an account's quarantine.
+    EndQuarantine {
+        /// Which.
+        account: AccountId,
+        /// Where it comes from.
+        origin: ledger::Origin,
+        /// Told whether it was quarantined.
+        reply: oneshot::Sender<bool>,
+    },
+    /// Answer the durable state of the shard, for a check against the journal.
+    Inspect {
+        /// Where it goes.
+        reply: oneshot::Sender<(Slot, Box<ledger::Shard>)>,
+    },
+    /// Append and settle what is in flight, then give the shard up.
+    Close {
+        /// Told when that is done.
+        reply: oneshot::Sender<()>,
+    },
+    /// Fail, as a fault would make it.
+    #[cfg(feature = "simulation")]
+    Panic,
+    /// Have the projector fail, as a fault would make it.
+    #[cfg(feature = "simulation")]
+    PanicProjector,
+    /// A decision, sent by mail as it must not be.
+    #[cfg(feature = "simulation")]
+    Decided {
+        /// The decision.
+        push: MailedPush,
+    },
+}
+
+/// A push in the mail, which a mutant makes.
+#[cfg(feature = "simulation")]
+pub struct MailedPush(pub(crate) Push);
+
+#[cfg(feature = "simulation")]
+impl std::fmt::Debug for MailedPush {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MailedPush")
+    }
+}
+
+/// The actor of one shard.
+pub struct Shard;
+
+/// What a shard's actor is made with.
+#[derive(Clone)]
+pub struct ShardArgs {
+    /// Which shard.
+    pub id: ShardId,
+    /// The node.
+    pub node: Arc<Node>,
+}
+
+/// What a shard's actor has.
+pub struct ShardState {
+    args: ShardArgs,
+    /// `None` until it is open.
+    open: Option<Open>,
+}
+
+/// What an open shard has.
+pub(crate) struct Open {
+    shared: Arc<Shared>,
+    /// The fold of all that is durable.
+    ledger: ledger::Shard,
+    generation: Generation,
+    term: u64,
+    /// When this term began.
+    began_at: Timestamp,
+    last: Slot,
+    last_hash: Hash,
+    last_at: Timestamp,
+    flight: Option<Flight>,
+    /// Activations in a row that failed, by account.
+    failures: HashMap<AccountId, u32>,
+    /// Credits in suspense whose resolution is queued.
+    resolving: BTreeSet<TransferId>,
+    sweeps: u64,
+    /// The directory's clock at the sweeps of the last idle time.
+    uses: std::collections::VecDeque<(Instant, u64)>,
+    closing: Vec<oneshot::Sender<()>>,
+    projector: ActorRef<crate::projector::ProjectorMessage>,
+}
+
+impl Actor for Shard {
+    type Msg = ShardMessage;
+    type State = ShardState;
+    type Arguments = ShardArgs;
+
+    async fn pre_start(&self, _: ActorRef<ShardMessage>, args: ShardArgs) -> Result<ShardState, ActorProcessingErr> {
+        Ok(ShardState { args, open: None })
+    }
+
+    async fn post_start(&self, me: ActorRef<ShardMessage>, state: &mut ShardState) -> Result<(), ActorProcessingErr> {
+        let open = opening::open(&me, &state.args).await?;
+        state.args.node.route(state.args.id, Some(Arc::clone(&open.shared)));
+        state.open = Some(open);
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<ShardMessage>,
+        message: ShardMessage,
+        state: &mut ShardState,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some(open) = &mut state.open else { return Ok(()) };
+        match message {
+            ShardMessage::Append => open.append(&me)?,
+            ShardMessage::Appended { offered } => open.appended(&me, offered)?,
+            ShardMessage::Activate { account } => open.activate(&me, account).await,
+            ShardMessage::Loaded { account, checkpoint, as_of } => open.loaded(&me, account, checkpoint, as_of).await,
+            ShardMessage::Credits { from, credits } => open.credits(from, credits),
+            ShardMessage::Acks { from, acks } => open.acks(from, &acks),
+            ShardMessage::Sweep => open.sweep(&me)?,
+            ShardMessage::Project => open.project(),
+            ShardMessage::Suspense { action, reply } => open.suspense(action, reply),
+            ShardMessage::EndQuarantine { account, origin, reply } => open.end_quarantine(account, origin, reply),
+            ShardMessage::Inspect { reply } => {
+                reply.send((open.last, Box::new(open.ledger.clone()))).ok();
+            }
+            ShardMessage::Close { reply } => open.close(&me, reply)?,
+            #[cfg(feature = "simulation")]
+            #[allow(clippy::panic, reason = "the fault that is asked for")]
+            ShardMessage::Panic => panic!("a fault was put in"),
+            #[cfg(feature = "simulation")]
+            ShardMessage::PanicProjector => {
+                open.projector.cast(crate::projector::ProjectorMessage::Panic).ok();
+            }
+            #[cfg(feature = "simulation")]
+            ShardMessage::Decided { push } => {
+                open.shared.push_own(push.0).ok();
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        me: ActorRef<ShardMessage>,
+        event: SupervisionEvent,
+        state: &mut ShardState,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some(open) = &mut state.open else { return Ok(()) };
+        match event {
+            SupervisionEvent::ActorTerminated(actor, _, _) => open.ended(&me, actor.get_id(), None).await,
+            SupervisionEvent::ActorFailed(actor, error) => {
+                if actor.get_id() == open.projector.get_id() {
+                    return Err(format!("the projector failed: {error}").into());
+                }
+                open.ended(&me, actor.get_id(), Some(error.to_string())).await;
+            }
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
+        }
+        Ok(())
+    }
+
+    async fn post_stop(&self, _: ActorRef<ShardMessage>, state: &mut ShardState) -> Result<(), ActorProcessingErr> {
+        if let Some(open) = &state.open {
+            open.shared.stop();
+        }
+        Ok(())
+    }
+}
+
+impl Open {
+    /// The append in flight has ended.
+    fn appended(&mut self, me: &ActorRef<ShardMessage>, offered: Offered) -> Result<(), ActorProcessingErr> {
+        let Some(flight) = self.flight.take() else { return Ok(()) };
+        let place = match offered {
+            Ok(Append::Durable { place }) => place,
+            Ok(Append::Fenced) => return Err("another writer has the shard".into()),
+            Ok(Append::Unknown) => return Err("the outcome of an append stayed unknown".into()),
+            Err(error) => return Err(format!("an append failed: {error}").into()),
+        };
+        metrics::appended(&flight);
+        let record = flight.into_record(place);
+        self.last = record.slot;
+        self.last_hash = record.hash;
+        self.last_at = record.at;
+        let items: Vec<Item> = record.items.iter().map(|(_, item)| item.clone()).collect();
+        let mut effects = Effects::default();
+        for item in &items {
+            self.fold(item)?;
+            self.effect(item, &mut effects);
+        }
+        self.shared.suspended.store(self.ledger.suspense.len(), std::sync::atomic::Ordering::Release);
+        let (pushes, more) = self.shared.durable(Some(record));
+        self.tell(pushes, effects);
+        self.publish(&items);
+        self.project_if_due();
+        if more || (!self.closing.is_empty() && self.shared.channels.lock().has_notes()) {
+            self.append(me)?;
+        }
+        self.closed_if_done(me);
+        Ok(())
+    }
+
+    fn fold(&mut self, item: &Item) -> Result<(), ledger::shard::Broken> {
+        match item {
+            Item::Event(event) => self.ledger.apply(event),
+            Item::Shard(event) => self.ledger.apply_own(event),
+        }
+    }
+
+    /// What a durable event asks of the channels.
+    fn effect(&mut self, item: &Item, effects: &mut Effects) {
+        match item {
+            Item::Event(event) => match &event.change {
+                Change::Debited { channel, .. } => self.begin(*channel, effects),
+                Change::Credited { channel, .. } => effects.ack(*channel, false),
+                Change::TransferUpdated { transfer, .. } => self.shared.channels.lock().told(*transfer),
+                _ => {}
+            },
+            Item::Shard(event) => match &**event {
+                ShardEvent::Diverted { credit, channel, reason, at, returned } => {
+                    effects.ack(*channel, true);
+                    match returned {
+                        Some(back) => self.begin(back.channel, effects),
+                        None => self.report(credit, *reason, *at),
+                    }
+                }
+                ShardEvent::SuspenseResolved { transfer, resolution, .. } => {
+                    self.resolving.remove(transfer);
+                    match resolution {
+                        ledger::Resolution::Released { channel } => self.begin(*channel, effects),
+                        ledger::Resolution::Returned(back) => self.begin(back.channel, effects),
+                    }
+                }
+                _ => {}
+            },
+        }
+    }
+
+    /// A credit is durable here: it is sent, until it is known to be there.
+    fn begin(&mut self, channel: ChannelNumber, effects: &mut Effects) {
+        let outgoing = self.ledger.outgoing.get(&channel.peer);
+        let Some(credit) = outgoing.and_then(|outgoing| outgoing.unsettled.get(&channel.number)).cloned() else {
+            return;
+        };
+        self.shared.channels.lock().begin(channel, credit.clone(), Instant::now());
+        effects.credits.entry(channel.peer).or_default().push((channel.number, credit));
+    }
+
+    fn report(&self, credit: &Credit, reason: DivertReason, at: Timestamp) {
+        let failure = Failure::Suspended { transfer: credit.transfer, account: credit.payee.account, reason };
+        self.shared.node.dead_letters.report(failure, at);
+    }
+
+    /// Tells callers and peers what is durable.
+    fn tell(&self, pushes: Vec<Queued>, effects: Effects) {
+        let node = &self.shared.node;
+        for (peer, credits) in effects.credits {
+            node.link.credits(node, peer, self.shared.id, credits);
+        }
+        for (peer, acks) in effects.acks {
+            node.link.acks(node, peer, self.shared.id, acks);
+        }
+        for push in pushes {
+            if let Some(waiter) = push.waiter {
+                let last = push.items.iter().rev().find_map(|item| match item {
+                    Item::Event(event) => Some(Arc::clone(event)),
+                    Item::Shard(_) => None,
+                });
+                self.answer(waiter, last, push.account);
+            }
+        }
+    }
+
+    /// Answers a caller, or lets it wait for the payee's side.
+    fn answer(&self, waiter: Waiter, last: Option<Arc<Event>>, account: Option<Arc<ledger::Account>>) {
+        let Waiter { reply, subject } = waiter;
+        let (event, account, replayed, returned) = match subject {
+            Subject::Last => (last, account, false, false),
+            Subject::Unchanged => (None, account, false, false),
+            Subject::Replayed { event, returned } => (Some(event), None, true, returned),
+        };
+        match event {
+            Some(event) if !returned && let Change::Debited { channel, .. } = event.change => {
+                let until = Instant::now() + self.shared.node.config.patience();
+                self.shared.channels.lock().wait(channel, Patient { reply, event, account, replayed }, until);
+            }
+            event => {
+                let status = if returned { Status::Returned } else { Status::Completed };
+                reply.send(Ok(Effect { event, account, status, replayed }));
+            }
+        }
+    }
+
+    fn publish(&self, items: &[Item]) {
+        let events: Vec<_> = (items.iter())
+            .filter_map(|item| match item {
+                Item::Event(event) => Some(Arc::clone(event)),
+                Item::Shard(_) => None,
+            })
+            .collect();
+        if !events.is_empty() {
+            self.shared.node.publisher.publish(self.shared.id, &events);
+        }
+    }
+
+    /// Credits from a peer: each is booked once. Only what is durable is acknowledged.
+    fn credits(&mut self, from: ShardId, credits: Vec<(u64, Credit)>) {
+        let mut acks = Vec::new();
+        for (number, credit) in credits {
+            let channel = ChannelNumber { peer: from, number };
+            let incoming = self.ledger.incoming.get(&from);
+            let booked = incoming.is_some_and(|incoming| incoming.has(number));
+            if booked && !crate::mutant::is(crate::mutant::Mutant::NoWatermark) {
+                acks.push(Ack { number, diverted: false });
+            } else if incoming.is_some_and(|incoming| {
+                incoming.beyond.len() >= ledger::shard::BEYOND_MAX && Some(number) != incoming.through.checked_add(1)
+            }) {
+                // Its sender keeps it and sends it again, when the numbers before it are booked. The next
+                // of them is never turned away: it is what all others wait for.
+            } else if self.ledger.quarantined.contains(&credit.payee.account) {
+                self.divert(channel, &credit);
+            } else {
+                self.shared.hand(channel, credit);
+            }
+        }
+        if !acks.is_empty() {
+            let node = &self.shared.node;
+            node.link.acks(node, from, self.shared.id, acks);
+        }
+    }
+
+    /// Books a credit to suspense for an account that nothing is asked of.
+    fn divert(&self, channel: ChannelNumber, credit: &Credit) {
+        if self.shared.suspense_is_full() || self.shared.is_received(channel) {
+            return;
+        }
+        let at = self.shared.now().at;
+        let event = crate::account::diverted(&self.shared, credit, channel, DivertReason::Quarantined, at);
+        let push =
+            Push { items: vec![Item::Shard(Arc::new(event))], account: None, waiter: None, credit: Some(channel) };
+        // A shard that is stopping leaves the credit with its sender.
+        self.shared.push_own(push).ok();
+    }
+
+    /// A peer has credits of this shard for good.
+    fn acks(&mut self, from: ShardId, acks: &[Ack]) {
+        let patience = self.shared.node.config.patience();
+        let now = self.shared.node.clock.now();
+        let began_at = self.began_at;
+        let on_time = |credit: &Credit| now.since(credit.debited_at) <= patience && credit.debited_at >= began_at;
+        for ack in acks {
+            let acknowledged = self.shared.channels.lock().acknowledge(from, *ack, on_time);
+            if let Some(Acknowledged::Late(credit)) = acknowledged {
+                self.say_late(&credit);
+            }
+        }
+    }
+
+    /// Has an account say that a transfer answered as pending came to its end.
+    pub(in crate::shard) fn say_late(&self, credit: &Credit) {
+        let returns = matches!(credit.purpose, ledger::Purpose::Return { .. });
+        // What was released from suspense is on the payee's shard, which has no say for the payer.
+        let elsewhere = self.shared.node.shard_of(credit.payer.account) != self.shared.id;
+        if returns || elsewhere || self.ledger.quarantined.contains(&credit.payer.account) {
+            // A return is nobody's answer, and a quarantined account says nothing.
+            self.shared.channels.lock().told(credit.transfer);
+            return;
+        }
+        let (reply, _) = Reply::new(None);
+        let message =
+            crate::account::AccountMessage::Late { transfer: credit.transfer, origin: credit.origin.clone(), reply };
+        self.shared.tell(credit.payer.account, message).ok();
+    }
+
+    fn end_quarantine(&mut self, account: AccountId, origin: ledger::Origin, reply: oneshot::Sender<bool>) {
+        let quarantined = self.ledger.quarantined.contains(&account);
+        if quarantined {
+            self.failures.remove(&account);
+            let meta = ledger::Meta { at: self.shared.now().at, origin };
+            self.own(ShardEvent::QuarantineEnded { account, meta });
+        }
+        reply.send(quarantined).ok();
+    }
+
+    /// Journals an event of the shard itself.
+    fn own(&self, event: ShardEvent) {
+        let push = Push { items: vec![Item::Shard(Arc::new(event))], account: None, waiter: None, credit: None };
+        self.shared.push_own(push).ok();
+    }
+
+    fn close(&mut self, me: &ActorRef<ShardMessage>, reply: oneshot::Sender<()>) -> Result<(), Error> {
+        self.closing.push(reply);
+        self.append(me)?;
+        self.closed_if_done(me);
+        Ok(())
+    }
+
+    /// A closing shard goes when nothing is queued or in flight.
+    fn closed_if_done(&mut self, me: &ActorRef<ShardMessage>) {
+        if self.closing.is_empty() || self.flight.is_some() || self.shared.has_queued() {
+            return;
+        }
+        self.shared.node.route(self.shared.id, None);
+        self.shared.stop();
+        for reply in self.closing.drain(..) {
+            reply.send(()).ok();
+        }
+        me.stop(None);
+    }
+
+    /// What a command to a quarantined account is answered with.
+    fn refuse_quarantined(mail: Vec<crate::account::AccountMessage>, error: CommandError) {
+        for message in mail {
+            if let crate::account::AccountMessage::Command { reply, .. }
+            | crate::account::AccountMessage::Late { reply, .. } = message
+            {
+                reply.send(Err(error));
+            }
+        }
+    }
+}
+
+/// What a durable record asks of the channels.
+#[derive(Default)]
+struct Effects {
+    credits: BTreeMap<ShardId, Vec<(u64, Credit)>>,
+    acks: BTreeMap<ShardId, Vec<Ack>>,
+}
+
+impl Effects {
+    fn ack(&mut self, channel: ChannelNumber, diverted: bool) {
+        self.acks.entry(channel.peer).or_default().push(Ack { number: channel.number, diverted });
+    }
+}

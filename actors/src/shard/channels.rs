@@ -1,0 +1,417 @@
+//! The sending ends of a shard's channels: credits that are durable here and not known to be there.
+//!
+//! A credit is sent when its debit is durable and again until it is acknowledged; it is in the
+//! journal, so that goes on across crashes. What is acknowledged is journalled as settled, lazily.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::ids::{AccountId, ShardId, TransferId};
+use domain::ledger::{Account, ChannelNumber, Credit, Event, ShardEvent};
+use tokio::time::Instant;
+
+use crate::call::{Effect, Reply, Status};
+
+/// The receiver has a credit for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ack {
+    /// The credit's number.
+    pub number: u64,
+    /// It could not be taken, and went to suspense.
+    pub diverted: bool,
+}
+
+/// A caller who waits for the payee's side.
+#[derive(Debug)]
+pub(crate) struct Patient {
+    pub reply: Reply,
+    pub event: Arc<Event>,
+    pub account: Option<Arc<Account>>,
+    pub replayed: bool,
+}
+
+impl Patient {
+    fn answer(self, status: Status) {
+        let effect = Effect { event: Some(self.event), account: self.account, status, replayed: self.replayed };
+        self.reply.send(Ok(effect));
+    }
+}
+
+/// A credit on its way.
+#[derive(Debug)]
+struct OnItsWay {
+    credit: Credit,
+    since: Instant,
+    sent_at: Instant,
+    acknowledged: bool,
+    waiters: Vec<Patient>,
+}
+
+/// The sending end of one channel.
+#[derive(Debug, Default)]
+struct Sending {
+    /// The last number that is durable.
+    last: u64,
+    credits: BTreeMap<u64, OnItsWay>,
+    /// Numbers beyond the first that is still on its way, acknowledged and not journalled.
+    fresh: Vec<u64>,
+}
+
+/// The sending ends of one shard.
+#[derive(Debug, Default)]
+pub(crate) struct Channels {
+    peers: BTreeMap<ShardId, Sending>,
+    /// Callers in the order in which their patience ends.
+    patience: VecDeque<(Instant, ChannelNumber)>,
+    /// Credits on their way, by account.
+    accounts: HashMap<AccountId, u32>,
+    /// Transfers that end late: their account says so before they are settled.
+    late: BTreeMap<TransferId, Late>,
+}
+
+/// A transfer that ends late.
+#[derive(Debug)]
+struct Late {
+    channel: ChannelNumber,
+    /// When its account was asked to say so. One that fails forgets it, and is asked again.
+    asked_at: Instant,
+    /// Its account has decided to say so.
+    said: bool,
+}
+
+/// What an acknowledgement asks for.
+#[derive(Debug)]
+pub(crate) enum Acknowledged {
+    /// Nothing.
+    Settled,
+    /// The transfer was answered as pending: its account must say that it has come to its end.
+    Late(Credit),
+}
+
+impl Channels {
+    /// A credit became durable and is being sent.
+    pub(crate) fn begin(&mut self, channel: ChannelNumber, credit: Credit, now: Instant) {
+        *self.accounts.entry(credit.payer.account).or_default() += 1;
+        let sending = self.peers.entry(channel.peer).or_default();
+        sending.last = sending.last.max(channel.number);
+        let begun = OnItsWay { credit, since: now, sent_at: now, acknowledged: false, waiters: Vec::new() };
+        sending.credits.insert(channel.number, begun);
+    }
+
+    /// The channel's numbers up to `last` were given before.
+    pub(crate) fn last(&mut self, peer: ShardId, last: u64) {
+        let sending = self.peers.entry(peer).or_default();
+        sending.last = sending.last.max(last);
+    }
+
+    /// Lets a caller wait for a credit. Answers at once if it is settled.
+    pub(crate) fn wait(&mut self, channel: ChannelNumber, patient: Patient, until: Instant) {
+        let credit = self.peers.get_mut(&channel.peer).and_then(|sending| sending.credits.get_mut(&channel.number));
+        match credit {
+            Some(credit) if !credit.acknowledged => {
+                credit.waiters.push(patient);
+                self.patience.push_back((until, channel));
+            }
+            _ => patient.answer(Status::Completed),
+        }
+    }
+
+    /// The receiver has a credit. `on_time` says whether its transfer may still have been answered as
+    /// completed at once.
+    pub(crate) fn acknowledge(
+        &mut self,
+        peer: ShardId,
+        ack: Ack,
+        on_time: impl Fn(&Credit) -> bool,
+    ) -> Option<Acknowledged> {
+        let sending = self.peers.get_mut(&peer)?;
+        let credit = sending.credits.get_mut(&ack.number).filter(|credit| !credit.acknowledged)?;
+        credit.acknowledged = true;
+        // A diverted credit comes back as a transfer of its own: what became of it is heard then.
+        let status = if ack.diverted { Status::Pending } else { Status::Completed };
+        for patient in std::mem::take(&mut credit.waiters) {
+            patient.answer(status);
+        }
+        if on_time(&credit.credit) || ack.diverted {
+            self.settle(ChannelNumber { peer, number: ack.number });
+            return Some(Acknowledged::Settled);
+        }
+        let credit = credit.credit.clone();
+        let channel = ChannelNumber { peer, number: ack.number };
+        self.late.insert(credit.transfer, Late { channel, asked_at: Instant::now(), said: false });
+        Some(Acknowledged::Late(credit))
+    }
+
+    /// The account of a late transfer has said that it came to its end.
+    pub(crate) fn told(&mut self, transfer: TransferId) {
+        if let Some(late) = self.late.remove(&transfer) {
+            self.settle(late.channel);
+        }
+    }
+
+    /// The account of a late transfer is about to say so. `false` if it has, or need not.
+    pub fn say(&mut self, transfer: TransferId) -> bool {
+        self.late.get_mut(&transfer).is_some_and(|late| !std::mem::replace(&mut late.said, true))
+    }
+
+    /// It could not.
+    pub fn unsay(&mut self, transfer: TransferId) {
+        if let Some(late) = self.late.get_mut(&transfer) {
+            late.said = false;
+        }
+    }
+
+    /// Late transfers whose accounts were asked longer ago than `after` and have not said so.
+    pub fn unsaid(&mut self, now: Instant, after: Duration) -> Vec<Credit> {
+        let mut unsaid = Vec::new();
+        for late in self.late.values_mut().filter(|late| !late.said && now.duration_since(late.asked_at) >= after) {
+            late.asked_at = now;
+            let sending = self.peers.get(&late.channel.peer);
+            unsaid.extend(sending.and_then(|sending| Some(sending.credits.get(&late.channel.number)?.credit.clone())));
+        }
+        unsaid
+    }
+
+    /// The shard has stopped: who waits is told that nobody knows.
+    pub fn stop(&mut self) {
+        self.patience.clear();
+        for credit in self.peers.values_mut().flat_map(|sending| sending.credits.values_mut()) {
+            credit.waiters.clear();
+        }
+    }
+
+    fn settle(&mut self, channel: ChannelNumber) {
+        let Some(sending) = self.peers.get_mut(&channel.peer) else { return };
+        let Some(credit) = sending.credits.remove(&channel.number) else { return };
+        sending.fresh.push(channel.number);
+        let account = credit.credit.payer.account;
+        if let Some(count) = self.accounts.get_mut(&account) {
+            *count -= 1;
+            if *count == 0 {
+                self.accounts.remove(&account);
+            }
+        }
+    }
+
+    /// What is settled and not journalled, one event a peer.
+    pub(crate) fn notes(&mut self) -> Vec<ShardEvent> {
+        let mut notes = Vec::new();
+        for (peer, sending) in &mut self.peers {
+            if sending.fresh.is_empty() {
+                continue;
+            }
+            let first = sending.credits.first_key_value().map(|(number, _)| *number);
+            let through = first.map_or(sending.last, |first| first - 1);
+            let mut beyond = std::mem::take(&mut sending.fresh);
+            beyond.retain(|number| *number > through);
+            notes.push(ShardEvent::Settled { peer: *peer, through, beyond });
+        }
+        notes
+    }
+
+    /// Whether anything is settled and not journalled.
+    pub(crate) fn has_notes(&self) -> bool {
+        self.peers.values().any(|sending| !sending.fresh.is_empty())
+    }
+
+    /// Answers the callers whose patience is over: their transfers are pending.
+    pub(crate) fn lose_patience(&mut self, now: Instant) {
+        while let Some((_, channel)) = self.patience.pop_front_if(|(until, _)| *until <= now) {
+            let credit = self.peers.get_mut(&channel.peer).and_then(|sending| sending.credits.get_mut(&channel.number));
+            for patient in credit.map(|credit| std::mem::take(&mut credit.waiters)).unwrap_or_default() {
+                patient.answer(Status::Pending);
+            }
+        }
+    }
+
+    /// Credits that were sent longer ago than `after` and are not acknowledged, to be sent again.
+    pub(crate) fn resend(&mut self, now: Instant, after: Duration) -> Vec<(ShardId, Vec<(u64, Credit)>)> {
+        let mut again = Vec::new();
+        for (peer, sending) in &mut self.peers {
+            let mut credits = Vec::new();
+            for (number, credit) in &mut sending.credits {
+                if !credit.acknowledged && now.duration_since(credit.sent_at) >= after {
+                    credit.sent_at = now;
+                    credits.push((*number, credit.credit.clone()));
+                }
+            }
+            if !credits.is_empty() {
+                again.push((*peer, credits));
+            }
+        }
+        again
+    }
+
+    /// When to come back, if the channel to `peer` takes no new credits now.
+    pub(crate) fn stalled(&self, peer: ShardId, most: usize, longest: Duration) -> Option<Duration> {
+        let sending = self.peers.get(&peer)?;
+        let oldest = sending.credits.values().find(|credit| !credit.acknowledged)?;
+        let stalled = sending.credits.len() >= most || oldest.since.elapsed() >= longest;
+        stalled.then(|| Duration::from_secs(1))
+    }
+
+    /// Whether a transfer of the account is still on its way.
+    pub(crate) fn has_unsettled(&self, account: AccountId) -> bool {
+        self.accounts.contains_key(&account)
+    }
+
+    /// Whether this credit is not known to be with its receiver.
+    pub(crate) fn is_on_its_way(&self, channel: ChannelNumber) -> bool {
+        let credit = self.peers.get(&channel.peer).and_then(|sending| sending.credits.get(&channel.number));
+        credit.is_some_and(|credit| !credit.acknowledged)
+    }
+
+    /// The transfers of an account that are on their way.
+    pub(crate) fn transfers_of(&self, account: AccountId) -> Vec<TransferId> {
+        if !self.accounts.contains_key(&account) {
+            return Vec::new();
+        }
+        let credits = self.peers.values().flat_map(|sending| sending.credits.values());
+        credits
+            .filter(|credit| credit.credit.payer.account == account && !credit.acknowledged)
+            .map(|credit| credit.credit.transfer)
+            .collect()
+    }
+
+    /// Credits without an acknowledgement, and the age of the oldest.
+    pub(crate) fn depth(&self) -> (usize, Duration) {
+        let waiting =
+            || self.peers.values().flat_map(|sending| sending.credits.values()).filter(|credit| !credit.acknowledged);
+        let oldest = waiting().map(|credit| credit.since.elapsed()).max().unwrap_or_default();
+        (waiting().count(), oldest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::ids::UserId;
+    use domain::ledger::{By, Origin, Party, Purpose};
+    use domain::money::{Currency, Minor};
+    use domain::time::Timestamp;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const PEER: ShardId = ShardId(7);
+
+    fn credit(number: u64) -> Credit {
+        let party = |id| Party { user: UserId(Uuid::from_u128(id)), account: AccountId(Uuid::from_u128(id)) };
+        Credit {
+            transfer: TransferId(Uuid::from_u128(u128::from(number))),
+            payer: party(1),
+            payee: party(2),
+            amount: Minor::new(5),
+            currency: Currency::Inr,
+            purpose: Purpose::Transfer,
+            note: None,
+            origin: Origin { operation: domain::ids::OperationId(Uuid::nil()), by: By::SYSTEM, trace: None },
+            debited_at: Timestamp(number),
+        }
+    }
+
+    fn begun(count: u64) -> Channels {
+        let mut channels = Channels::default();
+        for number in 1..=count {
+            channels.begin(ChannelNumber { peer: PEER, number }, credit(number), Instant::now());
+        }
+        channels
+    }
+
+    fn ack(number: u64) -> Ack {
+        Ack { number, diverted: false }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn settled_numbers_are_noted_once() {
+        let mut channels = begun(5);
+        for number in [1, 2, 4] {
+            channels.acknowledge(PEER, ack(number), |_| true);
+        }
+        assert_eq!(channels.notes(), [ShardEvent::Settled { peer: PEER, through: 2, beyond: vec![4] }]);
+        assert_eq!(channels.notes(), []);
+        channels.acknowledge(PEER, ack(3), |_| true);
+        assert!(channels.acknowledge(PEER, ack(3), |_| true).is_none(), "a repeat changes nothing");
+        assert_eq!(channels.notes(), [ShardEvent::Settled { peer: PEER, through: 4, beyond: vec![] }]);
+        assert_eq!(channels.transfers_of(credit(1).payer.account), [credit(5).transfer]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_transfer_is_settled_when_its_account_has_said_so() {
+        let mut channels = begun(1);
+        assert!(matches!(channels.acknowledge(PEER, ack(1), |_| false), Some(Acknowledged::Late(_))));
+        assert!(!channels.has_notes());
+        assert!(channels.has_unsettled(credit(1).payer.account));
+        channels.told(credit(1).transfer);
+        assert_eq!(channels.notes(), [ShardEvent::Settled { peer: PEER, through: 1, beyond: vec![] }]);
+        assert!(!channels.has_unsettled(credit(1).payer.account));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_that_forgets_to_say_so_is_asked_again() {
+        let mut channels = begun(1);
+        let after = Duration::from_secs(1);
+        channels.acknowledge(PEER, ack(1), |_| false);
+        assert!(channels.unsaid(Instant::now(), after).is_empty());
+        tokio::time::advance(after).await;
+        assert_eq!(channels.unsaid(Instant::now(), after), [credit(1)]);
+        assert!(channels.say(credit(1).transfer));
+        assert!(!channels.say(credit(1).transfer), "once");
+        tokio::time::advance(after).await;
+        assert!(channels.unsaid(Instant::now(), after).is_empty(), "it is about to");
+        channels.unsay(credit(1).transfer);
+        assert_eq!(channels.unsaid(Instant::now(), after), [credit(1)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_channel_that_does_not_settle_takes_no_more() {
+        let mut channels = begun(3);
+        let longest = Duration::from_secs(5);
+        assert_eq!(channels.stalled(PEER, 4, longest), None);
+        assert!(channels.stalled(PEER, 3, longest).is_some(), "full");
+        tokio::time::advance(longest).await;
+        assert!(channels.stalled(PEER, 4, longest).is_some(), "old");
+        for number in 1..=3 {
+            channels.acknowledge(PEER, ack(number), |_| true);
+        }
+        assert_eq!(channels.stalled(PEER, 3, longest), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_acknowledged_is_sent_again() {
+        let mut channels = begun(2);
+        let after = Duration::from_secs(1);
+        assert!(channels.resend(Instant::now(), after).is_empty());
+        channels.acknowledge(PEER, ack(1), |_| true);
+        tokio::time::advance(after).await;
+        assert_eq!(channels.resend(Instant::now(), after), [(PEER, vec![(2, credit(2))])]);
+        assert!(channels.resend(Instant::now(), after).is_empty(), "not twice at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_hears_of_the_end_or_of_its_patience() {
+        let mut channels = begun(2);
+        let event = Arc::new(Event {
+            account: credit(1).payer.account,
+            offset: 1,
+            meta: domain::ledger::Meta { at: Timestamp(1), origin: credit(1).origin },
+            change: domain::ledger::Change::Opened { owner: credit(1).payer.user, currency: Currency::Inr },
+        });
+        let wait = |channels: &mut Channels, number| {
+            let (reply, answer) = Reply::new(None);
+            let patient = Patient { reply, event: Arc::clone(&event), account: None, replayed: false };
+            let until = Instant::now() + Duration::from_secs(2);
+            channels.wait(ChannelNumber { peer: PEER, number }, patient, until);
+            answer
+        };
+        let settled = wait(&mut channels, 1);
+        let patient = wait(&mut channels, 2);
+        channels.acknowledge(PEER, ack(1), |_| true);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        channels.lose_patience(Instant::now());
+        assert_eq!(settled.await.unwrap().unwrap().status, Status::Completed);
+        assert_eq!(patient.await.unwrap().unwrap().status, Status::Pending);
+        let after = wait(&mut channels, 1);
+        assert_eq!(after.await.unwrap().unwrap().status, Status::Completed);
+    }
+}

@@ -1,0 +1,179 @@
+//! `Shards`: supervises one `Shard` an owned shard.
+//!
+//! Opens them all, sweeps them, and opens one again that has failed, later each time. When it dies the
+//! node is of no use: who wires it ends the process.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::ids::ShardId;
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::metrics;
+use crate::node::Node;
+use crate::shard::{Shard, ShardArgs, ShardMessage};
+
+/// How often shards look at what waits for time to pass.
+const SWEEP: Duration = Duration::from_millis(100);
+/// How long a shard that failed waits before it is opened again, the first time.
+const BACK_OFF: Duration = Duration::from_millis(100);
+/// And at most.
+const BACK_OFF_MAX: Duration = Duration::from_secs(10);
+/// How long a shard must have been open for its failures to be forgotten.
+const STEADY: Duration = Duration::from_secs(60);
+
+/// Mail of the supervisor.
+#[derive(Debug)]
+pub enum ShardsMessage {
+    /// Open a shard.
+    Open {
+        /// Which.
+        shard: ShardId,
+    },
+    /// Have all shards look at what waits for time to pass.
+    Sweep,
+    /// Append what is in flight everywhere, and give all shards up.
+    Close {
+        /// Told when that is done.
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// The supervisor.
+pub struct Shards;
+
+/// What it has.
+pub struct ShardsState {
+    node: Arc<Node>,
+    actors: HashMap<ActorId, ShardId>,
+    /// In their order, so that what happens in a simulation happens again.
+    shards: BTreeMap<ShardId, ActorRef<ShardMessage>>,
+    failures: HashMap<ShardId, (u32, Instant)>,
+    closing: Option<oneshot::Sender<()>>,
+}
+
+impl Actor for Shards {
+    type Msg = ShardsMessage;
+    type State = ShardsState;
+    type Arguments = Arc<Node>;
+
+    async fn pre_start(&self, me: ActorRef<ShardsMessage>, node: Arc<Node>) -> Result<ShardsState, ActorProcessingErr> {
+        for shard in node.shards.shards() {
+            me.cast(ShardsMessage::Open { shard })?;
+        }
+        let sweeper = me.clone();
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(SWEEP);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+            loop {
+                ticks.tick().await;
+                if sweeper.cast(ShardsMessage::Sweep).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(ShardsState {
+            node,
+            actors: HashMap::new(),
+            shards: BTreeMap::new(),
+            failures: HashMap::new(),
+            closing: None,
+        })
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<ShardsMessage>,
+        message: ShardsMessage,
+        state: &mut ShardsState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ShardsMessage::Open { shard } => state.open(&me, shard).await?,
+            ShardsMessage::Sweep => {
+                for actor in state.shards.values() {
+                    // One that has just failed is opened again, and swept then.
+                    actor.cast(ShardMessage::Sweep).ok();
+                }
+            }
+            ShardsMessage::Close { reply } => state.close(reply),
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        me: ActorRef<ShardsMessage>,
+        event: SupervisionEvent,
+        state: &mut ShardsState,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(actor, error) => state.failed(&me, actor.get_id(), &error.to_string()),
+            SupervisionEvent::ActorTerminated(actor, _, _) => state.ended(actor.get_id()),
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl ShardsState {
+    async fn open(&mut self, me: &ActorRef<ShardsMessage>, shard: ShardId) -> Result<(), ActorProcessingErr> {
+        if self.closing.is_some() {
+            return Ok(());
+        }
+        let args = ShardArgs { id: shard, node: Arc::clone(&self.node) };
+        let (actor, _) = Actor::spawn_linked(None, Shard, args, me.get_cell()).await?;
+        self.actors.insert(actor.get_id(), shard);
+        self.shards.insert(shard, actor);
+        Ok(())
+    }
+
+    /// A shard has failed: its ownership is over, and it is opened again after a while.
+    fn failed(&mut self, me: &ActorRef<ShardsMessage>, actor: ActorId, error: &str) {
+        let Some(shard) = self.actors.remove(&actor) else { return };
+        self.shards.remove(&shard);
+        if let Some(shared) = self.node.shard(shard) {
+            shared.stop();
+        }
+        self.node.route(shard, None);
+        self.node.opening.send_modify(|opening| opening.error = Some(error.to_owned()));
+        let now = Instant::now();
+        let (failures, last) = self.failures.entry(shard).or_insert((0, now));
+        *failures = if now.duration_since(*last) > STEADY { 1 } else { failures.saturating_add(1) };
+        *last = now;
+        let wait = BACK_OFF.saturating_mul(1 << (*failures - 1).min(10)).min(BACK_OFF_MAX);
+        tracing::error!(%shard, error, ?wait, "a shard failed and is opened again");
+        metrics::restarted("shard");
+        let me = me.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            // The supervisor's own end takes all shards with it.
+            me.cast(ShardsMessage::Open { shard }).ok();
+        });
+    }
+
+    fn ended(&mut self, actor: ActorId) {
+        if let Some(shard) = self.actors.remove(&actor) {
+            self.shards.remove(&shard);
+        }
+        if self.shards.is_empty()
+            && let Some(reply) = self.closing.take()
+        {
+            reply.send(()).ok();
+        }
+    }
+
+    fn close(&mut self, reply: oneshot::Sender<()>) {
+        if self.shards.is_empty() {
+            reply.send(()).ok();
+            return;
+        }
+        self.closing = Some(reply);
+        for actor in self.shards.values() {
+            let (reply, _) = oneshot::channel();
+            actor.cast(ShardMessage::Close { reply }).ok();
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! A person who signs up, and signs in again when the token ends.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use protocol::http::auth::{SignInRequest, SignUpRequest, TokensResponse};
+use uuid::Uuid;
+
+use crate::http::{Client, Target};
+
+/// Long enough for every profile.
+const PASSWORD: &str = "correct horse battery staple";
+
+/// Signing up hashes a password, and many people do it at once here.
+const SIGN_UP_PATIENCE: Duration = Duration::from_mins(1);
+
+/// A person of this run.
+#[derive(Clone, Debug)]
+pub(crate) struct Person {
+    /// The id.
+    pub(crate) id: Uuid,
+    /// The public handle.
+    pub(crate) handle: String,
+    /// The access token of now.
+    pub(crate) token: String,
+    email: String,
+}
+
+impl Person {
+    /// Signs a new person up.
+    pub(crate) async fn sign_up(target: &Target, run: &str, number: usize) -> anyhow::Result<Self> {
+        let email = format!("loadtest-{run}-{number}@example.com");
+        let body = SignUpRequest {
+            first_name: format!("Person{number}"),
+            last_name: format!("Run{run}"),
+            email: email.clone(),
+            password: PASSWORD.into(),
+            device: None,
+        };
+        let mut client = Client::new(target.clone(), SIGN_UP_PATIENCE);
+        let answer = client.post("/api/v1/auth/signup", None, None, &body).await.context("sign-up")?;
+        let tokens: TokensResponse = answer.read().context("sign-up")?;
+        Ok(Self { id: tokens.user.id.0, handle: tokens.user.quickpe_id.to_string(), token: tokens.token, email })
+    }
+
+    /// Gets a new token.
+    pub(crate) async fn sign_in(&mut self, client: &mut Client) -> anyhow::Result<()> {
+        let body = SignInRequest { email: self.email.clone(), password: PASSWORD.into(), device: None };
+        let answer = client.post("/api/v1/auth/signin", None, None, &body).await?;
+        self.token = answer.read::<TokensResponse>().context("sign-in")?.token;
+        Ok(())
+    }
+}
+
+/// Signs `count` people up, a few at a time.
+pub(crate) async fn sign_up(target: &Target, run: &str, count: usize) -> anyhow::Result<Vec<Person>> {
+    use futures_util::{StreamExt, TryStreamExt};
+    let people = (0..count).map(|number| Person::sign_up(target, run, number));
+    futures_util::stream::iter(people).buffered(8).try_collect().await
+}

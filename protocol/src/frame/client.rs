@@ -1,0 +1,205 @@
+//! What a client sends.
+
+use serde::{Deserialize, Serialize};
+
+use crate::frame::stream::{Place, StreamName};
+use crate::json::Json;
+
+/// One object that a client sends. Read with [`decode`](super::decode()).
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum ClientFrame {
+    /// The first frame.
+    Hello(Hello),
+    /// A new token, before the old one ends.
+    Auth(Auth),
+    /// Follow a stream.
+    Subscribe(Subscribe),
+    /// Stop following it.
+    Unsubscribe(Unsubscribe),
+    /// These messages arrived.
+    Ack(Ack),
+    /// This one could not be taken.
+    Nack(Nack),
+    /// A command.
+    Call(Call),
+    /// Are you there?
+    Ping(Ping),
+}
+
+/// `hello`: who and which device, and what to follow.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hello {
+    /// An access token.
+    pub token: Box<str>,
+    /// A stable id that the client made; without it nothing is kept for the next connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Box<str>>,
+    /// What to follow, answered in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subscribe: Vec<Subscription>,
+}
+
+/// A stream to follow, from a place or from what the server remembers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Subscription {
+    /// Which stream.
+    pub stream: StreamName,
+    /// What the client has; wins over what the server remembers of the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Place>,
+}
+
+/// `auth`: a new token.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Auth {
+    /// An access token of the same person.
+    pub token: Box<str>,
+}
+
+/// `subscribe`: follow a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Subscribe {
+    /// Comes back in the answer.
+    pub id: Box<str>,
+    /// Which stream.
+    pub stream: StreamName,
+    /// What the client has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Place>,
+}
+
+/// `unsubscribe`: stop following a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unsubscribe {
+    /// Comes back in the answer.
+    pub id: Box<str>,
+    /// Which stream.
+    pub stream: StreamName,
+}
+
+/// How far the client is with a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// It arrived: do not send it again on this connection.
+    Received,
+    /// It is taken in: do not send it again to this device.
+    #[default]
+    Applied,
+}
+
+/// `ack`: messages up to an offset, and single ones beyond it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ack {
+    /// Of which stream.
+    pub stream: StreamName,
+    /// All up to and with this offset.
+    pub upto: u64,
+    /// And these beyond it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<u64>,
+    /// How far the client is with them.
+    #[serde(default, skip_serializing_if = "is_applied")]
+    pub stage: Stage,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_applied(stage: &Stage) -> bool {
+    *stage == Stage::Applied
+}
+
+/// `nack`: send it again later, or never.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Nack {
+    /// Of which stream.
+    pub stream: StreamName,
+    /// Which message.
+    pub offset: u64,
+    /// Why, in the client's words.
+    pub code: Box<str>,
+    /// How long to wait, in milliseconds; the class's back-off if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_ms: Option<u64>,
+    /// Never send it to this device again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub terminal: bool,
+}
+
+/// A command that can be called over a WebSocket; the HTTP route of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum Method {
+    /// `GET /account/balance`
+    #[serde(rename = "account.balance")]
+    Balance,
+    /// `POST /account/deposit`
+    #[serde(rename = "account.deposit")]
+    Deposit,
+    /// `POST /account/withdraw`
+    #[serde(rename = "account.withdraw")]
+    Withdraw,
+    /// `POST /account/transfer`
+    #[serde(rename = "account.transfer")]
+    Transfer,
+    /// `GET /account/transactions`
+    #[serde(rename = "account.transactions")]
+    Transactions,
+}
+
+impl Method {
+    /// Every method.
+    pub const ALL: [Self; 5] = [Self::Balance, Self::Deposit, Self::Withdraw, Self::Transfer, Self::Transactions];
+
+    /// The name as it stands on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Balance => "account.balance",
+            Self::Deposit => "account.deposit",
+            Self::Withdraw => "account.withdraw",
+            Self::Transfer => "account.transfer",
+            Self::Transactions => "account.transactions",
+        }
+    }
+
+    /// The method of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.as_str() == name)
+    }
+
+    /// Whether it moves money, so that an idempotency key matters.
+    pub const fn moves_money(self) -> bool {
+        matches!(self, Self::Deposit | Self::Withdraw | Self::Transfer)
+    }
+}
+
+/// `call`: a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Call {
+    /// Comes back in the answer.
+    pub id: Box<str>,
+    /// Which command.
+    pub method: Method,
+    /// The body, or the query as an object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub params: Option<Json>,
+    /// The idempotency key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Box<str>>,
+}
+
+/// `ping`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ping {
+    /// Comes back in the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Box<str>>,
+}

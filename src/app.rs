@@ -1,0 +1,73 @@
+//! What every request and every command of a node shares.
+
+use std::sync::Arc;
+
+use actors::clock::WallClock;
+use actors::ledger::Ledger;
+use domain::ids::{AccountId, UserId};
+use domain::ledger::Opening;
+use domain::money::Currency;
+use domain::time::Timestamp;
+use metrics_exporter_prometheus::PrometheusHandle;
+use storage::deliveries::Deliveries;
+use storage::identity::Identity;
+use storage::rate_limits::RateLimits;
+use storage::sealing::Sealer;
+
+use crate::config::Config;
+use crate::http::auth::Access;
+use crate::http::auth::tokens::Tokens;
+use crate::live::SessionsHandle;
+use crate::node::readiness::Readiness;
+use crate::present::people::People;
+
+/// A node's parts, as its edge sees them. Shared as `Arc<App>`.
+pub struct App {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The way to the accounts.
+    pub ledger: Ledger,
+    /// People.
+    pub identity: Arc<dyn Identity>,
+    /// Cursors and dead letters.
+    pub deliveries: Arc<dyn Deliveries>,
+    /// How often somebody may do something.
+    pub rate_limits: Arc<dyn RateLimits>,
+    /// Seals and unseals people's words.
+    pub sealer: Arc<Sealer>,
+    /// Makes and checks tokens.
+    pub tokens: Arc<Tokens>,
+    /// Passwords, and which logins live.
+    pub access: Arc<Access>,
+    /// Names of people, cached.
+    pub people: Arc<People>,
+    /// The wall clock.
+    pub clock: Arc<dyn WallClock>,
+    /// One life of the store's streams: clients hold it beside offsets.
+    pub epoch: String,
+    /// The currency of people's accounts.
+    pub currency: Currency,
+    /// Ends connections of people who are signed out.
+    pub sessions: SessionsHandle,
+    /// Whether the node serves.
+    pub readiness: Arc<Readiness>,
+    /// Writes the metrics as Prometheus reads them.
+    pub metrics: PrometheusHandle,
+}
+
+impl App {
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The account of a person.
+    pub fn account_of(&self, user: UserId) -> AccountId {
+        AccountId::of(user, self.currency)
+    }
+
+    /// What opens the account of a person.
+    pub const fn opening(&self, owner: UserId) -> Opening {
+        Opening { owner, currency: self.currency }
+    }
+}

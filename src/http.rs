@@ -1,0 +1,86 @@
+//! HTTP: from requests to commands and reads, and from what comes back to answers.
+//!
+//! A route is one handler that extracts, calls one function of [`crate::wallet`] (or of the identity store), and
+//! answers. What all have in common is in [`envelope`]. Nothing here knows an actor.
+
+pub mod account;
+pub mod admin;
+pub mod answer;
+pub mod auth;
+pub mod body;
+pub mod config;
+pub mod context;
+pub mod envelope;
+pub mod extract;
+pub mod health;
+pub mod holds;
+pub mod limits;
+pub mod metrics;
+pub mod openapi;
+pub mod problem;
+pub mod users;
+
+use std::sync::Arc;
+
+use axum::{Router, middleware};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+
+/// All routes of a node, ready to be served.
+pub fn router(app: Arc<App>) -> Router {
+    let (routes, document) = documented();
+    let envelope = middleware::from_fn_with_state(Arc::clone(&app), envelope::envelope);
+    Router::new()
+        .merge(routes)
+        .merge(openapi::routes(&document))
+        .fallback(envelope::not_found)
+        .method_not_allowed_fallback(envelope::method_not_allowed)
+        .layer(envelope)
+        // The live stream joins here, beside the envelope and not inside: an upgraded connection has no deadline.
+        // `.merge(websocket routes)`
+        .with_state(app)
+}
+
+/// The OpenAPI document of all routes.
+pub fn document() -> OpenApi {
+    documented().1
+}
+
+/// The routes with their handlers, and the document that they make.
+fn documented() -> (Router<Arc<App>>, OpenApi) {
+    let api = OpenApiRouter::new()
+        .routes(routes!(auth::signing::sign_up))
+        .routes(routes!(auth::signing::sign_in))
+        .routes(routes!(auth::renewing::refresh))
+        .routes(routes!(auth::renewing::sign_out))
+        .routes(routes!(auth::renewing::verify))
+        .routes(routes!(users::me, users::update, users::delete))
+        .routes(routes!(users::find))
+        .routes(routes!(account::balance))
+        .routes(routes!(account::deposit))
+        .routes(routes!(account::withdraw))
+        .routes(routes!(account::transfer))
+        .routes(routes!(account::transactions))
+        .routes(routes!(account::transaction))
+        .routes(routes!(account::refund))
+        .routes(routes!(holds::list, holds::hold))
+        .routes(routes!(holds::read))
+        .routes(routes!(holds::capture))
+        .routes(routes!(holds::release))
+        .routes(routes!(admin::freeze))
+        .routes(routes!(admin::unfreeze))
+        .routes(routes!(admin::dead_letters))
+        .routes(routes!(admin::dead_letter));
+    let (router, mut document) = OpenApiRouter::with_openapi(openapi::described())
+        .nest("/api/v1", api)
+        .routes(routes!(health::health))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .split_for_parts();
+    openapi::complete(&mut document);
+    (router, document)
+}

@@ -1,0 +1,14 @@
+//! QuickPe: a realtime wallet platform.
+
+pub mod app;
+pub mod clock;
+pub mod command;
+pub mod config;
+pub mod edge;
+pub mod failure;
+pub mod http;
+pub mod live;
+pub mod node;
+pub mod present;
+pub mod telemetry;
+pub mod wallet;

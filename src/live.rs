@@ -1,0 +1,125 @@
+//! What is live on a node: who is connected, and who hears of what.
+//!
+//! Owns the wiring of sessions and streams to the edge and to what HTTP has as well: [`door`] lets clients in,
+//! [`desk`] does what they call for, [`presenter`] says what events look like, [`supervisor`] keeps the two
+//! supervisors alive.
+
+mod desk;
+mod door;
+mod presenter;
+mod supervisor;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use actors::node::Publisher;
+use actors::outbox::frame;
+use actors::session::SessionContext;
+use actors::sessions::SessionsMessage;
+use actors::streams::{Streams, StreamsArgs, StreamsPublisher};
+use domain::ids::{LoginId, ShardId, UserId};
+use domain::ledger::Event;
+use parking_lot::RwLock;
+use protocol::frame::ServerFrame;
+use protocol::frame::server::Drain;
+use ractor::{Actor, ActorRef};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::command::failure::Failure;
+use crate::edge::gate::Gate;
+use crate::edge::websocket::WebSockets;
+use crate::live::door::LiveDoor;
+use crate::live::supervisor::{Supervisor, SupervisorArgs};
+
+/// Messages that a stream may have unacknowledged. Told to clients; windows are not enforced yet.
+const WINDOW: u32 = 64;
+
+/// How long after the notice of a drain clients may take to reconnect elsewhere, at random.
+const DRAIN_SPREAD: Duration = Duration::from_secs(2);
+
+/// A publisher that publishes to nobody until the streams are there: shards open before.
+#[derive(Default)]
+pub struct LatePublisher {
+    publisher: OnceLock<Arc<StreamsPublisher>>,
+}
+
+impl Publisher for LatePublisher {
+    fn publish(&self, shard: ShardId, events: &[Arc<Event>]) {
+        if let Some(publisher) = self.publisher.get() {
+            publisher.publish(shard, events);
+        }
+    }
+}
+
+/// The supervisor of sessions, whichever life it is in.
+#[derive(Clone, Default)]
+pub struct SessionsHandle {
+    actor: Arc<RwLock<Option<ActorRef<SessionsMessage>>>>,
+}
+
+impl SessionsHandle {
+    /// The supervisor is alive.
+    fn open(&self, actor: ActorRef<SessionsMessage>) {
+        *self.actor.write() = Some(actor);
+    }
+
+    /// Mails the supervisor. `false` if there is none.
+    fn cast(&self, message: SessionsMessage) -> bool {
+        self.actor.read().as_ref().is_some_and(|actor| actor.cast(message).is_ok())
+    }
+
+    /// Ends the connections of a person: of one login, or all.
+    pub fn close(&self, user: UserId, login: Option<LoginId>) {
+        // Without a supervisor there are no sessions.
+        self.cast(SessionsMessage::Close { user, login });
+    }
+}
+
+/// The live part of a node.
+pub struct Live {
+    websockets: Arc<WebSockets<LiveDoor>>,
+}
+
+impl Live {
+    /// Starts streams and sessions, and lets `publisher` publish.
+    ///
+    /// # Errors
+    /// The actors do not start.
+    pub async fn start(app: &Arc<App>, publisher: &LatePublisher, gate: Arc<Gate>, stop: CancellationToken) -> Result<Self, Failure> {
+        let streams = Streams::new(Arc::new(presenter::AppPresenter(Arc::clone(app))), app.epoch.clone());
+        let streams_publisher = StreamsPublisher::new(Arc::clone(&streams));
+        let websocket = &app.config.edge.websocket;
+        let context = Arc::new(SessionContext {
+            ledger: app.ledger.clone(),
+            streams: Arc::clone(&streams),
+            deliveries: Arc::clone(&app.deliveries),
+            desk: Arc::new(desk::AppDesk(Arc::clone(app))),
+            clock: Arc::clone(&app.clock),
+            heartbeat_ms: websocket.heartbeat_ms.into(),
+            window: WINDOW,
+        });
+        let streams_args = StreamsArgs { streams, ledger: app.ledger.clone(), publisher: Arc::clone(&streams_publisher) };
+        let args = SupervisorArgs { streams: streams_args, sessions: app.sessions.clone() };
+        let failed = |error: ractor::SpawnErr| Failure::failed(format!("streams and sessions do not start: {error}"));
+        Actor::spawn(None, Supervisor, args).await.map_err(failed)?;
+        // Set once: a node starts its live part once.
+        publisher.publisher.set(streams_publisher).ok();
+        let door = LiveDoor::new(Arc::clone(app), context);
+        let websockets = WebSockets::new(door, websocket.clone(), gate, &app.config.edge.listener, stop.clone());
+        tokio::spawn(websockets.heartbeats().run(stop));
+        Ok(Self { websockets })
+    }
+
+    /// The route `/ws`.
+    pub fn router(&self) -> axum::Router {
+        self.websockets.router()
+    }
+
+    /// Tells clients to reconnect elsewhere, then closes their connections.
+    pub async fn drain(&self, grace: Duration) {
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let notice = ServerFrame::Drain(Drain { after_ms: 0, spread_ms: ms(DRAIN_SPREAD.min(grace)) });
+        self.websockets.drain(frame::text(&notice.encode()), grace).await;
+    }
+}

@@ -1,0 +1,84 @@
+//! Whether the node is well, part by part, and how far it is in its life.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use actors::node::Node;
+use protocol::http::health::{HealthResponse, HealthStatus, PartHealth};
+
+/// Where a node is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Phase {
+    /// Its stores or shards are not all open.
+    Starting = 0,
+    /// It serves.
+    Ready = 1,
+    /// It was told to stop.
+    Draining = 2,
+}
+
+/// Says whether the node serves. One a node.
+pub struct Readiness {
+    phase: AtomicU8,
+    node: Arc<Node>,
+}
+
+impl Readiness {
+    /// Of a node that starts.
+    pub fn new(node: Arc<Node>) -> Self {
+        Self { phase: AtomicU8::new(Phase::Starting as u8), node }
+    }
+
+    /// Where the node is in its life.
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Starting,
+            1 => Phase::Ready,
+            _ => Phase::Draining,
+        }
+    }
+
+    /// The node goes on to this; it never goes back.
+    pub fn advance(&self, phase: Phase) {
+        self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+    }
+
+    /// Whether new work should be sent here.
+    pub fn is_ready(&self) -> bool {
+        self.report().status != HealthStatus::Unavailable
+    }
+
+    /// All parts. The whole is unavailable if any part is: it answers `/health` and `/health/ready`.
+    pub fn report(&self) -> HealthResponse {
+        let mut parts = BTreeMap::new();
+        let mut part = |name: &str, status, message: Option<String>| {
+            parts.insert(name.to_owned(), PartHealth { status, message });
+        };
+        match self.phase() {
+            Phase::Starting => part("node", HealthStatus::Unavailable, Some("it is starting".to_owned())),
+            Phase::Ready => part("node", HealthStatus::Ok, None),
+            Phase::Draining => part("node", HealthStatus::Unavailable, Some("it is stopping".to_owned())),
+        }
+        let (open, all) = (self.node.opening.borrow().open, usize::from(self.node.shards.get()));
+        match open {
+            0 => part("shards", HealthStatus::Unavailable, Some("none is open".to_owned())),
+            _ if open < all => part("shards", HealthStatus::Degraded, Some(format!("{open} of {all} are open"))),
+            _ => part("shards", HealthStatus::Ok, None),
+        }
+        if self.node.stores.journal.has_room() {
+            part("journal", HealthStatus::Ok, None);
+        } else {
+            let why = "the disk is nearly full: no new commands are taken".to_owned();
+            part("journal", HealthStatus::Unavailable, Some(why));
+        }
+        let status = parts.values().map(|part| part.status).max().unwrap_or(HealthStatus::Ok);
+        HealthResponse { status, parts }
+    }
+
+    /// Whether the process answers at all: it answers `/health/live`.
+    pub fn live(&self) -> HealthResponse {
+        HealthResponse { status: HealthStatus::Ok, parts: BTreeMap::new() }
+    }
+}

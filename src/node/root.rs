@@ -1,0 +1,111 @@
+//! `Root`: the supervisor of a node's supervisors.
+//!
+//! Without `Shards` the node is of no use: its end is the process's. `DeadLetters` is started again, later each time;
+//! what was in its mailbox is reported again by who still has the cause.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::dead_letters::{DeadLetterStore, DeadLetters};
+use actors::node::Node;
+use actors::shards::{Shards, ShardsMessage};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio_util::sync::CancellationToken;
+
+/// How long a dead-letter actor that failed waits before it is started again, the first time, and at most.
+const BACK_OFF: Duration = Duration::from_millis(200);
+const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+
+/// Mail of the root.
+#[derive(Debug)]
+pub enum RootMessage {
+    /// Start the dead-letter actor.
+    StartDeadLetters,
+    /// Open the shards; answers their supervisor.
+    StartShards {
+        /// Where it goes.
+        reply: tokio::sync::oneshot::Sender<ActorRef<ShardsMessage>>,
+    },
+}
+
+/// The actor.
+pub struct Root;
+
+/// What it is made with.
+pub struct RootArgs {
+    /// The node.
+    pub node: Arc<Node>,
+    /// Where dead letters are kept.
+    pub dead_letters: Arc<dyn DeadLetterStore>,
+    /// Cancelled when the node is of no use any more.
+    pub broken: CancellationToken,
+}
+
+/// What it has.
+pub struct RootState {
+    args: RootArgs,
+    shards: Option<ActorRef<ShardsMessage>>,
+    failures: u32,
+}
+
+impl Actor for Root {
+    type Msg = RootMessage;
+    type State = RootState;
+    type Arguments = RootArgs;
+
+    async fn pre_start(&self, me: ActorRef<RootMessage>, args: RootArgs) -> Result<RootState, ActorProcessingErr> {
+        me.cast(RootMessage::StartDeadLetters)?;
+        Ok(RootState { args, shards: None, failures: 0 })
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<RootMessage>,
+        message: RootMessage,
+        state: &mut RootState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            RootMessage::StartDeadLetters => {
+                let store = Arc::clone(&state.args.dead_letters);
+                let (actor, _) = Actor::spawn_linked(None, DeadLetters, store, me.get_cell()).await?;
+                state.args.node.dead_letters.open(actor);
+            }
+            RootMessage::StartShards { reply } => {
+                let node = Arc::clone(&state.args.node);
+                let (actor, _) = Actor::spawn_linked(None, Shards, node, me.get_cell()).await?;
+                state.shards = Some(actor.clone());
+                // Who asked has gone away with the process.
+                reply.send(actor).ok();
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        me: ActorRef<RootMessage>,
+        event: SupervisionEvent,
+        state: &mut RootState,
+    ) -> Result<(), ActorProcessingErr> {
+        let (actor, why) = match event {
+            SupervisionEvent::ActorFailed(actor, error) => (actor, error.to_string()),
+            SupervisionEvent::ActorTerminated(actor, _, reason) => (actor, reason.unwrap_or_else(|| "it ended".into())),
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
+        };
+        if state.shards.as_ref().is_some_and(|shards| shards.get_id() == actor.get_id()) {
+            tracing::error!(why, "the supervisor of the shards is gone: the node ends");
+            state.args.broken.cancel();
+            return Ok(());
+        }
+        let wait = BACK_OFF.saturating_mul(1 << state.failures.min(10)).min(BACK_OFF_MAX);
+        state.failures = state.failures.saturating_add(1);
+        tracing::error!(why, ?wait, "the dead-letter actor is gone and is started again");
+        metrics::counter!(actors::metrics::RESTARTS.name, "kind" => "dead_letters").increment(1);
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            // The root's own end is the node's.
+            me.cast(RootMessage::StartDeadLetters).ok();
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,119 @@
+//! Dead letters: what failed for good, and all that is needed to try again.
+
+use std::fmt;
+use std::str::FromStr;
+
+use domain::ids::{DeviceId, TransferId, UserId};
+use domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The longest text in a dead letter, in bytes.
+pub const TEXT_BYTES_MAX: usize = 512;
+
+/// A dead letter. UUIDv7, so ids sort as the letters were made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeadLetterId(pub Uuid);
+
+impl fmt::Display for DeadLetterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for DeadLetterId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(Self)
+    }
+}
+
+/// Why something failed for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// A transfer could be given neither to its payee nor back: its money is in suspense.
+    Suspense,
+    /// An account failed three times in a row and takes no commands.
+    Quarantined,
+    /// A command could not be served for good.
+    Unserved,
+    /// A device refused a message for good.
+    Refused,
+    /// A device left one message unacknowledged through all attempts, and acknowledged later ones.
+    Unacknowledged,
+    /// None of a person's devices applied a message by its deadline.
+    Deadline,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 6] =
+        [Self::Suspense, Self::Quarantined, Self::Unserved, Self::Refused, Self::Unacknowledged, Self::Deadline];
+
+    /// The reason's name in answers and labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Suspense => "suspense",
+            Self::Quarantined => "quarantined",
+            Self::Unserved => "unserved",
+            Self::Refused => "refused",
+            Self::Unacknowledged => "unacknowledged",
+            Self::Deadline => "deadline",
+        }
+    }
+
+    /// The number of the reason in stored records. Never changes its meaning.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Suspense => 1,
+            Self::Quarantined => 2,
+            Self::Unserved => 3,
+            Self::Refused => 4,
+            Self::Unacknowledged => 5,
+            Self::Deadline => 6,
+        }
+    }
+
+    /// The reason with this number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.number() == number)
+    }
+}
+
+/// What failed for good. It says where the message is, never what a person wrote in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Its id.
+    pub id: DeadLetterId,
+    /// Why.
+    pub reason: Reason,
+    /// The stream or account it is about.
+    pub stream: Option<Uuid>,
+    /// Whom it was for.
+    pub user: Option<UserId>,
+    /// Which device of theirs.
+    pub device: Option<DeviceId>,
+    /// The first and last offset in the stream; the same for one message.
+    pub offsets: Option<(u64, u64)>,
+    /// The transfer.
+    pub transfer: Option<TransferId>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// What the last try met; a code or an error of ours, at most [`TEXT_BYTES_MAX`] bytes.
+    pub last_error: String,
+    /// What else an operator needs to know; ids and numbers, at most [`TEXT_BYTES_MAX`] bytes.
+    pub detail: String,
+    /// When it failed first.
+    pub first_at: Timestamp,
+    /// When it failed last.
+    pub last_at: Timestamp,
+}
+
+/// Which dead letters to list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeadLetterFilter {
+    /// Those with this reason only.
+    pub reason: Option<Reason>,
+}

@@ -1,0 +1,11 @@
+//! The stores of one process and one disk, which a node has unless it is told otherwise.
+
+mod database;
+pub mod deliveries;
+#[cfg(test)]
+mod golden;
+pub mod identity;
+pub mod journal;
+pub mod lock;
+pub mod rate_limits;
+pub mod views;

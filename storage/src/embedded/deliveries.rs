@@ -1,0 +1,141 @@
+//! The deliveries store of one process: one redb file, `deliveries.redb`.
+//!
+//! Owns devices, cursors and dead letters. Bounds: devices a person, streams a device, bytes of text a
+//! dead letter; a sweep drops what was not seen for 90 days.
+
+mod cursors;
+mod dead_letters;
+mod devices;
+mod records;
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use domain::ids::{DeviceId, UserId};
+use domain::time::Timestamp;
+use redb::{ReadTransaction, WriteTransaction};
+use uuid::Uuid;
+
+use crate::Error;
+use crate::deliveries::{
+    Cursor, CursorPut, CursorWrite, DeadLetter, DeadLetterFilter, DeadLetterId, Deliveries, Device, NAME_BYTES_MAX,
+    PAGE_MAX, PUT_MAX,
+};
+use crate::embedded::database::{Database, Failed, Schema, copy_table};
+
+/// What the engine may keep in memory: 16 MiB, some hundred thousand cursors.
+const CACHE_BYTES: usize = 16 << 20;
+
+/// The tables.
+const SCHEMA: Schema = Schema { create, copy };
+
+/// The deliveries store on redb.
+pub struct EmbeddedDeliveries {
+    database: Database,
+}
+
+impl EmbeddedDeliveries {
+    /// Opens or makes `deliveries.redb` in `folder`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if it is open already.
+    pub fn open(folder: &Path) -> Result<Self, Error> {
+        std::fs::create_dir_all(folder).map_err(|error| Error::io(format!("make {}", folder.display()), error))?;
+        Ok(Self { database: Database::open(&folder.join("deliveries.redb"), CACHE_BYTES, SCHEMA)? })
+    }
+
+    /// Rewrites the file without the pages that the engine freed, which a busy life of cursors leaves
+    /// many of. Readers go on, writers wait.
+    pub async fn compact(&self) -> Result<(), Error> {
+        self.database.rewrite().await
+    }
+}
+
+fn create(transaction: &WriteTransaction) -> Result<(), Failed> {
+    transaction.open_table(records::DEVICES)?;
+    transaction.open_table(records::DEVICE_NAMES)?;
+    transaction.open_table(records::DEVICES_BY_AGE)?;
+    transaction.open_table(records::CURSORS)?;
+    transaction.open_table(records::DEAD_LETTERS)?;
+    transaction.open_table(records::DEAD_LETTERS_BY_REASON)?;
+    Ok(())
+}
+
+fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Failed> {
+    copy_table(records::DEVICES, from, to)?;
+    copy_table(records::DEVICE_NAMES, from, to)?;
+    copy_table(records::DEVICES_BY_AGE, from, to)?;
+    copy_table(records::CURSORS, from, to)?;
+    copy_table(records::DEAD_LETTERS, from, to)?;
+    copy_table(records::DEAD_LETTERS_BY_REASON, from, to)
+}
+
+#[async_trait]
+impl Deliveries for EmbeddedDeliveries {
+    async fn device(&self, user: UserId, name: &str, candidate: DeviceId, at: Timestamp) -> Result<Device, Error> {
+        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+            return Err(Error::Unknown(format!("a device's name has 1 to {NAME_BYTES_MAX} bytes")));
+        }
+        let name = devices::hashed(user, name);
+        // Most connections come from a device that was here within the hour: nothing is to be written.
+        let known = self.database.read(|txn| devices::known(txn, user, name))?;
+        if let Some(device) = known.filter(|device| !devices::stale(device.last_seen, at)) {
+            return Ok(device);
+        }
+        self.database.write(move |txn| devices::seen(txn, user, name, candidate, at)).await
+    }
+
+    async fn devices(&self, user: UserId) -> Result<Vec<Device>, Error> {
+        self.database.read(|txn| {
+            let mut devices = devices::of_user(&txn.open_table(records::DEVICES)?, user)?;
+            devices.sort_by_key(|device| std::cmp::Reverse(device.last_seen));
+            Ok(devices)
+        })
+    }
+
+    async fn cursor(&self, user: UserId, device: DeviceId, stream: Uuid) -> Result<Option<Cursor>, Error> {
+        self.database.read(|txn| cursors::get(&txn.open_table(records::CURSORS)?, user, device, stream))
+    }
+
+    async fn put_cursors(&self, writes: Vec<CursorWrite>) -> Result<Vec<CursorPut>, Error> {
+        if writes.len() > PUT_MAX {
+            return Err(Error::Unknown(format!("more than {PUT_MAX} cursors to write at once")));
+        }
+        if writes.iter().any(|write| write.cursor.epoch.len() > NAME_BYTES_MAX) {
+            return Err(Error::Unknown(format!("an epoch has at most {NAME_BYTES_MAX} bytes")));
+        }
+        if writes.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.database.write(move |txn| writes.iter().map(|write| cursors::put(txn, write)).collect()).await
+    }
+
+    async fn sweep_devices(&self, now: Timestamp, max: usize) -> Result<usize, Error> {
+        self.database.write(move |txn| devices::sweep(txn, now, max)).await
+    }
+
+    async fn forget_user(&self, user: UserId) -> Result<(), Error> {
+        self.database.write(move |txn| devices::forget_all(txn, user)).await
+    }
+
+    async fn put_dead_letter(&self, letter: DeadLetter) -> Result<bool, Error> {
+        self.database.write(move |txn| dead_letters::put(txn, &letter)).await
+    }
+
+    async fn dead_letter(&self, id: DeadLetterId) -> Result<Option<DeadLetter>, Error> {
+        self.database.read(|txn| dead_letters::get(&txn.open_table(records::DEAD_LETTERS)?, id))
+    }
+
+    async fn dead_letters(
+        &self,
+        filter: DeadLetterFilter,
+        before: Option<DeadLetterId>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, Error> {
+        self.database.read(|txn| dead_letters::list(txn, filter, before, limit.min(PAGE_MAX)))
+    }
+
+    async fn remove_dead_letter(&self, id: DeadLetterId) -> Result<bool, Error> {
+        self.database.write(move |txn| dead_letters::remove(txn, id)).await
+    }
+}

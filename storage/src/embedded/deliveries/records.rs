@@ -1,0 +1,166 @@
+//! The tables of the deliveries store and the stored forms of their records.
+
+use domain::ids::{DeviceId, TransferId, UserId};
+use domain::time::Timestamp;
+use redb::TableDefinition;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::deliveries::{Cursor, DeadLetter, DeadLetterId, Device, Reason, TEXT_BYTES_MAX};
+use crate::embedded::database::{Failed, Stored};
+
+/// User, device → [`DeviceRecord`].
+pub(super) const DEVICES: TableDefinition<'_, (u128, u128), &[u8]> = TableDefinition::new("devices");
+/// User, hash of the device's name → device.
+pub(super) const DEVICE_NAMES: TableDefinition<'_, (u128, u128), u128> = TableDefinition::new("device_names");
+/// When the device was last seen in µs, user, device.
+pub(super) const DEVICES_BY_AGE: TableDefinition<'_, (u64, u128, u128), ()> = TableDefinition::new("devices_by_age");
+/// User, device, stream → [`CursorRecord`].
+pub(super) const CURSORS: TableDefinition<'_, (u128, u128, u128), &[u8]> = TableDefinition::new("cursors");
+/// Dead letter → [`DeadLetterRecord`].
+pub(super) const DEAD_LETTERS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("dead_letters");
+/// [`Reason::number`], dead letter.
+pub(super) const DEAD_LETTERS_BY_REASON: TableDefinition<'_, (u8, u128), ()> =
+    TableDefinition::new("dead_letters_by_reason");
+
+/// A device of a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DeviceRecord {
+    /// The hash of its name: the key of its row in [`DEVICE_NAMES`].
+    pub(super) name: u128,
+    pub(super) first_seen: Timestamp,
+    pub(super) last_seen: Timestamp,
+}
+
+/// A device's place in a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CursorRecord {
+    pub(super) epoch: String,
+    pub(super) offset: u64,
+    pub(super) at: Timestamp,
+}
+
+/// What failed for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DeadLetterRecord {
+    /// [`Reason::number`].
+    pub(super) reason: u8,
+    pub(super) stream: Option<Uuid>,
+    pub(super) user: Option<UserId>,
+    pub(super) device: Option<DeviceId>,
+    pub(super) offsets: Option<(u64, u64)>,
+    pub(super) transfer: Option<TransferId>,
+    pub(super) attempts: u32,
+    pub(super) last_error: String,
+    pub(super) detail: String,
+    pub(super) first_at: Timestamp,
+    pub(super) last_at: Timestamp,
+}
+
+impl Stored for DeviceRecord {
+    const NAME: &'static str = "device";
+}
+
+impl Stored for CursorRecord {
+    const NAME: &'static str = "cursor";
+}
+
+impl Stored for DeadLetterRecord {
+    const NAME: &'static str = "dead letter";
+}
+
+impl DeviceRecord {
+    /// The device that this is the record of.
+    pub(super) fn device(&self, id: DeviceId) -> Device {
+        Device { id, first_seen: self.first_seen, last_seen: self.last_seen }
+    }
+}
+
+impl From<CursorRecord> for Cursor {
+    fn from(record: CursorRecord) -> Self {
+        Self { epoch: record.epoch, offset: record.offset, at: record.at }
+    }
+}
+
+impl DeadLetterRecord {
+    /// The record of a letter, its text within bounds.
+    pub(super) fn of(letter: &DeadLetter) -> Self {
+        Self {
+            reason: letter.reason.number(),
+            stream: letter.stream,
+            user: letter.user,
+            device: letter.device,
+            offsets: letter.offsets,
+            transfer: letter.transfer,
+            attempts: letter.attempts,
+            last_error: cut(&letter.last_error),
+            detail: cut(&letter.detail),
+            first_at: letter.first_at,
+            last_at: letter.last_at,
+        }
+    }
+
+    /// The letter that this is the record of.
+    pub(super) fn into_letter(self, id: DeadLetterId) -> Result<DeadLetter, Failed> {
+        let reason = Reason::from_number(self.reason).ok_or_else(|| {
+            Failed::Undecodable(format!("the reason {} of dead letter {id} is not known to this build", self.reason))
+        })?;
+        Ok(DeadLetter {
+            id,
+            reason,
+            stream: self.stream,
+            user: self.user,
+            device: self.device,
+            offsets: self.offsets,
+            transfer: self.transfer,
+            attempts: self.attempts,
+            last_error: self.last_error,
+            detail: self.detail,
+            first_at: self.first_at,
+            last_at: self.last_at,
+        })
+    }
+}
+
+/// The longest beginning of a text that is whole characters and within the bound.
+fn cut(text: &str) -> String {
+    let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded::golden::golden;
+
+    #[test]
+    fn todays_records_read_back_for_ever() {
+        let device = DeviceRecord { name: 5, first_seen: Timestamp(1), last_seen: Timestamp(2) };
+        let cursor = CursorRecord { epoch: "e1".to_owned(), offset: 300, at: Timestamp(1_790_000_000_000_000) };
+        let letter = DeadLetterRecord {
+            reason: 1,
+            stream: Some(Uuid::from_u128(1)),
+            user: Some(UserId(Uuid::from_u128(2))),
+            device: Some(DeviceId(Uuid::from_u128(3))),
+            offsets: Some((4, 5)),
+            transfer: Some(TransferId(Uuid::from_u128(6))),
+            attempts: 7,
+            last_error: "payee_closed".to_owned(),
+            detail: "amount_minor=100".to_owned(),
+            first_at: Timestamp(8),
+            last_at: Timestamp(9),
+        };
+        let golden = golden(include_str!("golden.txt"));
+        golden.check("device", &device);
+        golden.check("cursor", &cursor);
+        golden.check("dead letter", &letter);
+        golden.agrees();
+    }
+
+    #[test]
+    fn text_is_cut_between_characters() {
+        assert_eq!(cut("short"), "short");
+        assert_eq!(cut(&"x".repeat(600)).len(), TEXT_BYTES_MAX);
+        assert_eq!(cut(&format!("x{}", "न".repeat(600))).len(), 511, "three bytes a character, and one");
+    }
+}

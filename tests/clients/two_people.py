@@ -1,0 +1,117 @@
+"""Two people, one transfer, heard by both: over HTTP and with a WebSocket client that shares no code with the server.
+
+    python two_people.py http://127.0.0.1:5001
+"""
+
+import asyncio
+import json
+import sys
+import urllib.error
+import urllib.request
+import uuid
+
+import websockets
+
+
+def request(url, method, path, body=None, token=None, key=None):
+    headers = {"Content-Type": "application/json"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    if key:
+        headers["Idempotency-Key"] = key
+    data = None if body is None else json.dumps(body).encode()
+    call = urllib.request.Request(url + path, data=data, method=method, headers=headers)
+    with urllib.request.urlopen(call, timeout=10) as answer:
+        text = answer.read()
+        return answer.status, json.loads(text) if text else None
+
+
+def sign_up(url, name):
+    email = f"{name}-{uuid.uuid4().hex[:8]}@example.org"
+    body = {"firstName": name.title(), "lastName": "Rao", "email": email, "password": "correct horse"}
+    status, signed = request(url, "POST", "/api/v1/auth/signup", body)
+    assert status == 201, status
+    return signed
+
+
+async def frames_until(socket, wanted):
+    """Frames up to and with the first for which `wanted` holds."""
+    seen = []
+    while True:
+        text = await asyncio.wait_for(socket.recv(), 10)
+        frames = json.loads(text)
+        for frame in frames if isinstance(frames, list) else [frames]:
+            seen.append(frame)
+            if wanted(frame):
+                return seen
+
+
+async def follow(url, token, device, after=None):
+    socket = await websockets.connect(url.replace("http", "ws") + "/ws", subprotocols=["quickpe.v1"])
+    assert socket.subprotocol == "quickpe.v1"
+    subscription = {"stream": "account"} | ({"after": after} if after else {})
+    await socket.send(json.dumps({"type": "hello", "token": token, "device": device, "subscribe": [subscription]}))
+    seen = await frames_until(socket, lambda frame: frame["type"] == "subscribed")
+    assert seen[0]["type"] == "welcome", seen
+    return socket, seen[0], seen[-1]
+
+
+async def main(url):
+    asha, ravi = sign_up(url, "asha"), sign_up(url, "ravi")
+    key = uuid.uuid4().hex
+    status, first = request(url, "POST", "/api/v1/account/deposit", {"amount": "100.50"}, asha["token"], key)
+    assert status == 201 and first["balanceMinor"] == 10050, first
+    status, again = request(url, "POST", "/api/v1/account/deposit", {"amount": "100.50"}, asha["token"], key)
+    assert status == 201 and again["transaction"]["id"] == first["transaction"]["id"], again
+
+    payer, _, _ = await follow(url, asha["token"], "phone-a")
+    payee, welcome, subscribed = await follow(url, ravi["token"], "phone-b")
+    assert welcome["resumed"] is False, welcome
+    transfer = {"to": ravi["user"]["quickpeId"], "amount": 40.25, "description": "lunch"}
+    status, sent = request(url, "POST", "/api/v1/account/transfer", transfer, asha["token"], uuid.uuid4().hex)
+    assert status == 201 and sent["balanceMinor"] == 6025, sent
+    identity = sent["transaction"]["id"]
+
+    def is_it(frame):
+        return frame["type"] == "message" and frame["data"].get("transaction", {}).get("id") == identity
+
+    debit = (await frames_until(payer, is_it))[-1]
+    credit = (await frames_until(payee, is_it))[-1]
+    assert debit["data"]["transaction"]["type"] == "debit", debit
+    assert credit["data"]["transaction"]["type"] == "credit", credit
+    assert credit["data"]["transaction"]["description"] == "lunch", credit
+    assert credit["data"]["balanceMinor"] == 4025, credit
+
+    # A device that acknowledged goes on where it was, though it says no place.
+    await payee.send(json.dumps({"type": "ack", "stream": "account", "upto": credit["offset"]}))
+    await payee.send(json.dumps({"type": "ping", "id": "after the ack"}))
+    await frames_until(payee, lambda frame: frame["type"] == "pong")
+    await payee.close()
+    request(url, "POST", "/api/v1/account/transfer", transfer, asha["token"], uuid.uuid4().hex)
+    payee, welcome, subscribed = await follow(url, ravi["token"], "phone-b")
+    assert welcome["resumed"] is True, welcome
+    assert subscribed["from"] == credit["offset"], subscribed
+    missed = (await frames_until(payee, lambda frame: frame["type"] == "message"))[-1]
+    assert missed["offset"] == credit["offset"] + 1, missed
+
+    # The same message again, to one who says where it stood.
+    place = {"epoch": credit["epoch"], "offset": credit["offset"] - 1}
+    other, _, _ = await follow(url, ravi["token"], "tablet-b", place)
+    repeated = (await frames_until(other, lambda frame: frame["type"] == "message"))[-1]
+    assert (repeated["id"], repeated["data"]) == (credit["id"], credit["data"]), repeated
+
+    # Calls, and an error that says so.
+    call = {"type": "call", "id": "1", "method": "account.transfer", "params": {"to": asha["user"]["id"], "amount": "1"}}
+    await payee.send(json.dumps(call | {"key": uuid.uuid4().hex}))
+    reply = (await frames_until(payee, lambda frame: frame.get("id") == "1"))[-1]
+    assert reply["type"] == "reply" and reply["result"]["transaction"]["amountMinor"] == 100, reply
+    await payee.send(json.dumps(call | {"id": "2", "params": {"to": asha["user"]["id"], "amount": "1000000"}}))
+    refused = (await frames_until(payee, lambda frame: frame.get("id") == "2"))[-1]
+    assert refused["type"] == "error" and refused["code"] == "insufficient_funds", refused
+
+    for socket in (payer, payee, other):
+        await socket.close()
+    print("two people heard of one transfer on both sides")
+
+
+asyncio.run(main(sys.argv[1].rstrip("/")))

@@ -1,0 +1,12 @@
+//! The real binary from outside: how it starts and stops, what its commands answer, and with which exit code.
+
+#[path = "command_line/configuring.rs"]
+mod configuring;
+#[path = "command_line/operating.rs"]
+mod operating;
+#[path = "command_line/process.rs"]
+mod process;
+#[path = "command_line/serving.rs"]
+mod serving;
+#[path = "command_line/verifying.rs"]
+mod verifying;

@@ -1,0 +1,107 @@
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::process::{Node, code, people, run, said};
+
+#[test]
+fn a_second_process_is_kept_out_and_a_stop_is_clean_with_sockets_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path());
+    assert_eq!(node.first_line, format!("QuickPe is listening on {}\n", node.url));
+    let mode = std::fs::metadata(dir.path().join("control.sock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let second = run(dir.path(), &["--listen", "127.0.0.1:0"]);
+    assert_eq!(code(&second), 3, "{}", said(&second));
+    assert!(said(&second).contains("in use by another process"), "{}", said(&second));
+    assert!(second.stdout.is_empty());
+
+    // One idle, one in the middle of a request.
+    let address = node.url.strip_prefix("http://").unwrap().to_owned();
+    let mut idle = TcpStream::connect(&address).unwrap();
+    idle.write_all(b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert!(idle.read(&mut [0; 256]).unwrap() > 0);
+    let mut slow = TcpStream::connect(&address).unwrap();
+    slow.write_all(b"POST /api/v1/auth/signin HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{").unwrap();
+    node.stop();
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_outlives_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = Node::start(dir.path());
+    let people = people(dir.path(), 20, "100.00");
+    let mut paid = 0;
+    for round in 0..3 {
+        for pair in people.windows(2) {
+            node.pay(&pair[0].1, &pair[1].0, "1.00").await;
+        }
+        paid += 100;
+        node.signal("KILL");
+        assert_eq!(node.wait().code(), None);
+        node = Node::start(dir.path());
+        let first = node.balance(&people[0].1).await;
+        assert_eq!(first, 10_000 - paid, "round {round}");
+        let mut sum = 0;
+        for (_, token) in &people {
+            sum += node.balance(token).await;
+        }
+        // What was answered as pending may be on its way; nothing was made or lost.
+        assert!(sum <= 20 * 10_000 && sum >= 20 * 10_000 - 19 * 100, "round {round}: {sum}");
+    }
+    let live = run(dir.path(), &["verify"]);
+    assert_eq!(code(&live), 0, "{}", said(&live));
+    assert!(said(&live).contains("live: 256 shards sum to zero"), "{}", said(&live));
+    node.stop();
+    let verified = run(dir.path(), &["verify"]);
+    assert_eq!(code(&verified), 0, "{}", said(&verified));
+    assert!(said(&verified).contains("INR: people 2000.00"), "{}", said(&verified));
+}
+
+#[tokio::test]
+async fn a_store_at_its_limit_takes_no_new_commands_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path());
+    let people = people(dir.path(), 1, "5.00");
+    node.stop();
+    let node = Node::start_with(dir.path(), &[("QUICKPE_STORAGE__BYTES_MAX", "1")]);
+    let (status, ready) = node.get("/health/ready", "").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(ready["parts"]["journal"]["status"], "unavailable", "{ready}");
+    let (status, refused) = node.post("/api/v1/account/withdraw", &people[0].1, json!({"amount": 1})).await;
+    assert_eq!((status, refused["code"].as_str()), (StatusCode::SERVICE_UNAVAILABLE, Some("read_only")), "{refused}");
+    assert_eq!(node.balance(&people[0].1).await, 500, "it can be read");
+    node.stop();
+}
+
+#[tokio::test]
+async fn tokens_outlive_a_restart_and_a_change_of_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path());
+    let people = people(dir.path(), 1, "5.00");
+    node.stop();
+    let node = Node::start(dir.path());
+    assert_eq!(node.balance(&people[0].1).await, 500);
+
+    let path = dir.path().join("keys/keys.json");
+    let mut keys: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let fresh = json!({"kid": "fresh", "secret": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="});
+    keys["signing"].as_array_mut().unwrap().insert(0, fresh);
+    std::fs::write(&path, keys.to_string()).unwrap();
+    node.signal("HUP");
+    let renewed = loop {
+        // The signal is heard a moment later; until then the old key signs.
+        let made = crate::process::people(dir.path(), 1, "1.00");
+        let header = made[0].1.split('.').next().unwrap().to_owned();
+        if header != people[0].1.split('.').next().unwrap() {
+            break made;
+        }
+    };
+    assert_eq!(node.balance(&renewed[0].1).await, 100);
+    assert_eq!(node.balance(&people[0].1).await, 500, "the old key still verifies");
+    node.stop();
+}

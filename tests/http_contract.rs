@@ -1,0 +1,12 @@
+//! The HTTP contract, against the real router over the real embedded stores, through a real socket.
+
+#[path = "http_contract/node.rs"]
+mod node;
+#[path = "http_contract/problems.rs"]
+mod problems;
+#[path = "http_contract/sessions.rs"]
+mod sessions;
+#[path = "http_contract/tokens.rs"]
+mod tokens;
+#[path = "http_contract/walk.rs"]
+mod walk;
