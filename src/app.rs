@@ -13,6 +13,7 @@ use storage::deliveries::Deliveries;
 use storage::identity::Identity;
 use storage::rate_limits::RateLimits;
 use storage::sealing::Sealer;
+use uuid::Uuid;
 
 use crate::config::Config;
 use crate::http::auth::Access;
@@ -59,6 +60,13 @@ impl App {
     /// Now.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// A new UUIDv7, by the node's clock.
+    pub fn new_id(&self) -> Uuid {
+        let now = self.now();
+        let nanos = u32::try_from(now.0 % 1_000_000 * 1_000).unwrap_or(0);
+        Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, now.0 / 1_000_000, nanos))
     }
 
     /// The account of a person.

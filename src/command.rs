@@ -101,9 +101,7 @@ impl Context {
     pub async fn run(&self, operation: Operation, out: &Output) -> Result<(), Failure> {
         match operation {
             Operation::Verify => verify::running(self, out).await,
-            Operation::RebuildViews => {
-                Err(Failure::failed("the node is running: stop it, and views can be rebuilt"))
-            }
+            Operation::RebuildViews => Err(Failure::failed("the node is running: stop it, and views can be rebuilt")),
             Operation::Grant { email, role } => admin::grant(self, &email, &role, out).await,
             Operation::SuspenseList => admin::list_suspense(self, out).await,
             Operation::SuspenseRelease { transfer } => admin::release_suspense(self, transfer, out).await,

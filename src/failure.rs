@@ -79,7 +79,7 @@ impl Failure {
     pub fn problem(&self, request_id: &str) -> Problem {
         let mut problem = Problem::of(self.code, request_id);
         if let Some(message) = &self.message {
-            problem.message = message.clone();
+            problem.message.clone_from(message);
         }
         problem.errors.clone_from(&self.errors);
         problem.retry_after_ms = self.retry_after_ms();

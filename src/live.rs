@@ -86,7 +86,12 @@ impl Live {
     ///
     /// # Errors
     /// The actors do not start.
-    pub async fn start(app: &Arc<App>, publisher: &LatePublisher, gate: Arc<Gate>, stop: CancellationToken) -> Result<Self, Failure> {
+    pub async fn start(
+        app: &Arc<App>,
+        publisher: &LatePublisher,
+        gate: Arc<Gate>,
+        stop: CancellationToken,
+    ) -> Result<Self, Failure> {
         let streams = Streams::new(Arc::new(presenter::AppPresenter(Arc::clone(app))), app.epoch.clone());
         let streams_publisher = StreamsPublisher::new(Arc::clone(&streams));
         let websocket = &app.config.edge.websocket;
@@ -99,7 +104,8 @@ impl Live {
             heartbeat_ms: websocket.heartbeat_ms.into(),
             window: WINDOW,
         });
-        let streams_args = StreamsArgs { streams, ledger: app.ledger.clone(), publisher: Arc::clone(&streams_publisher) };
+        let streams_args =
+            StreamsArgs { streams, ledger: app.ledger.clone(), publisher: Arc::clone(&streams_publisher) };
         let args = SupervisorArgs { streams: streams_args, sessions: app.sessions.clone() };
         let failed = |error: ractor::SpawnErr| Failure::failed(format!("streams and sessions do not start: {error}"));
         Actor::spawn(None, Supervisor, args).await.map_err(failed)?;

@@ -103,7 +103,8 @@ impl Assembly {
         let broken = CancellationToken::new();
         let dead_letters = Arc::new(LedgerDeadLetters::new(people.deliveries()));
         let args = RootArgs { node: Arc::clone(&node), dead_letters, broken: broken.clone() };
-        let failed = |error: &dyn std::fmt::Display| Failure::failed(format!("the node's actors do not start: {error}"));
+        let failed =
+            |error: &dyn std::fmt::Display| Failure::failed(format!("the node's actors do not start: {error}"));
         let (root, _) = Actor::spawn(None, Root, args).await.map_err(|error| failed(&error))?;
         let shards = open_shards(&root, &node).await?;
 

@@ -1,4 +1,11 @@
 //! The real binary from outside: how it starts and stops, what its commands answer, and with which exit code.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub,
+    reason = "helpers of tests fail as tests do"
+)]
 
 #[path = "command_line/configuring.rs"]
 mod configuring;

@@ -6,8 +6,19 @@
 //! transfer, and memory. Every transfer has an idempotency key, as clients send them. `--no-views`
 //! leaves the projection out; `--zipf N` sends nine of ten transfers between N hot accounts;
 //! `--hot payee|payer` makes one account a side of every transfer.
-#![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, reason = "a benchmark prints and stops")]
-#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures to read")]
+#![allow(
+    missing_docs,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a benchmark prints and stops"
+)]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "figures to read"
+)]
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -292,7 +303,12 @@ async fn run(options: Arc<Options>) {
         tokio::time::sleep_until((begun + Duration::from_secs(second)).into()).await;
         let now = done.load(Ordering::Relaxed);
         if second % 10 == 0 || options.seconds <= 10 {
-            println!("  {second:>3} s: {} transfers in the last, {} refused as busy, rss {} MiB", now - last, busy.load(Ordering::Relaxed), rss_mib());
+            println!(
+                "  {second:>3} s: {} transfers in the last, {} refused as busy, rss {} MiB",
+                now - last,
+                busy.load(Ordering::Relaxed),
+                rss_mib()
+            );
         }
         last = now;
     }
@@ -301,7 +317,9 @@ async fn run(options: Arc<Options>) {
     }
     let (elapsed, cpu) = (begun.elapsed().as_secs_f64(), cpu_seconds() - cpu);
     latencies.sort_unstable();
-    let percentile = |part: f64| latencies.get(((latencies.len().max(1) - 1) as f64 * part) as usize).copied().unwrap_or(0) as f64 / 1_000.0;
+    let percentile = |part: f64| {
+        latencies.get(((latencies.len().max(1) - 1) as f64 * part) as usize).copied().unwrap_or(0) as f64 / 1_000.0
+    };
     let done = done.load(Ordering::Relaxed);
     println!(
         "{:.0} transfers/s ({} in {elapsed:.1} s), p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms, CPU {:.1} us a transfer ({:.0} %), {:.0} bytes of log a transfer, {} busy, rss {} MiB",

@@ -208,12 +208,9 @@ impl AccountState {
             // While it waited, another command resolved the hold that it is about.
             return self.look(me, wanted_now, command, reply);
         }
-        let found = match looked {
-            Ok(found) => found,
-            Err(_) => {
-                reply.send(Err(CommandError::Busy { retry_after: std::time::Duration::from_secs(1) }));
-                return Ok(());
-            }
+        let Ok(found) = looked else {
+            reply.send(Err(CommandError::Busy { retry_after: std::time::Duration::from_secs(1) }));
+            return Ok(());
         };
         match found.join(&self.shared, self.decided.id, &wanted) {
             None => self.look(me, wanted, command, reply),

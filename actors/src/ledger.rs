@@ -168,7 +168,8 @@ impl Ledger {
             events.retain(|event| event.offset < first.offset);
         }
         events.extend(tail);
-        let dense = (after.saturating_add(1)..).zip(&events).take_while(|(offset, event)| event.offset == *offset).count();
+        let dense =
+            (after.saturating_add(1)..).zip(&events).take_while(|(offset, event)| event.offset == *offset).count();
         events.truncate(dense.min(limit));
         Ok(events)
     }

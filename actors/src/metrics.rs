@@ -56,7 +56,8 @@ pub const PERMITS: Metric = metric("quickpe_ledger_permits_free", "Commands that
 /// Sessions.
 pub const SESSIONS: Metric = metric("quickpe_sessions", "Connections that have said hello.");
 /// Messages.
-pub const MESSAGES: Metric = metric("quickpe_messages_published_total", "Messages put into outboxes as they became durable.");
+pub const MESSAGES: Metric =
+    metric("quickpe_messages_published_total", "Messages put into outboxes as they became durable.");
 /// Dead letters.
 pub const DEAD_LETTERS: Metric = metric("quickpe_dead_letters_total", "What failed for good, by reason.");
 

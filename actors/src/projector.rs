@@ -85,7 +85,7 @@ impl ProjectorArgs {
             for record in &records {
                 rows.record(&mut self.ledger, record).await?;
             }
-            let batch = rows.finish(&self.ledger).await?;
+            let batch = rows.finish(&self.ledger)?;
             metrics::projected(records.len());
             while let Err(error) = views.apply(batch.clone()).await {
                 // Admission stops when the tail is full; what is durable waits here.

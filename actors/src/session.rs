@@ -148,21 +148,34 @@ impl Actor for Session {
     type State = SessionState;
     type Arguments = SessionArgs;
 
-    async fn pre_start(&self, _: ActorRef<SessionMessage>, args: SessionArgs) -> Result<SessionState, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        _: ActorRef<SessionMessage>,
+        args: SessionArgs,
+    ) -> Result<SessionState, ActorProcessingErr> {
         let SessionArgs { context, id, rights, device, outbox, hello } = args;
         let hello = Some(hello);
         Ok(SessionState { context, id, rights, device, outbox, hello, account: None, cursor: None, warned: false })
     }
 
     /// In the session's own task: its supervisor waits for none of the stores.
-    async fn post_start(&self, _: ActorRef<SessionMessage>, state: &mut SessionState) -> Result<(), ActorProcessingErr> {
+    async fn post_start(
+        &self,
+        _: ActorRef<SessionMessage>,
+        state: &mut SessionState,
+    ) -> Result<(), ActorProcessingErr> {
         if let Some(hello) = state.hello.take() {
             state.hello(&hello).await;
         }
         Ok(())
     }
 
-    async fn handle(&self, me: ActorRef<SessionMessage>, message: SessionMessage, state: &mut SessionState) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        me: ActorRef<SessionMessage>,
+        message: SessionMessage,
+        state: &mut SessionState,
+    ) -> Result<(), ActorProcessingErr> {
         match message {
             SessionMessage::Frames { frames, permit } => state.frames(frames, permit).await,
             SessionMessage::Tick => state.tick().await,
@@ -264,7 +277,9 @@ impl SessionState {
             }
             ClientFrame::Ack(ack) => self.ack(&ack).await,
             // Sending again and giving up come with windows: until then a message stays unacknowledged.
-            ClientFrame::Nack(nack) => tracing::debug!(session = %self.id, offset = nack.offset, code = %nack.code, "a message was refused"),
+            ClientFrame::Nack(nack) => {
+                tracing::debug!(session = %self.id, offset = nack.offset, code = %nack.code, "a message was refused")
+            }
             ClientFrame::Call(call) => self.call(call, permit.cloned()),
             ClientFrame::Ping(ping) => self.send(&ServerFrame::Pong(Pong { id: ping.id })),
         }

@@ -83,7 +83,12 @@ impl Actor for Sessions {
         Ok(SessionsState::default())
     }
 
-    async fn handle(&self, me: ActorRef<SessionsMessage>, message: SessionsMessage, state: &mut SessionsState) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        me: ActorRef<SessionsMessage>,
+        message: SessionsMessage,
+        state: &mut SessionsState,
+    ) -> Result<(), ActorProcessingErr> {
         match message {
             SessionsMessage::Open { args, reply } => state.open(&me, *args, reply).await,
             SessionsMessage::Tick => state.tick(),
@@ -92,7 +97,12 @@ impl Actor for Sessions {
         Ok(())
     }
 
-    async fn handle_supervisor_evt(&self, _: ActorRef<SessionsMessage>, event: SupervisionEvent, state: &mut SessionsState) -> Result<(), ActorProcessingErr> {
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<SessionsMessage>,
+        event: SupervisionEvent,
+        state: &mut SessionsState,
+    ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorFailed(actor, error) => {
                 tracing::warn!(%error, "a session failed");
@@ -111,7 +121,12 @@ impl Actor for Sessions {
 }
 
 impl SessionsState {
-    async fn open(&mut self, me: &ActorRef<SessionsMessage>, args: SessionArgs, reply: oneshot::Sender<ActorRef<SessionMessage>>) {
+    async fn open(
+        &mut self,
+        me: &ActorRef<SessionsMessage>,
+        args: SessionArgs,
+        reply: oneshot::Sender<ActorRef<SessionMessage>>,
+    ) {
         let (user, login, outbox) = (args.rights.user, args.rights.login, Arc::clone(&args.outbox));
         let actor = match Actor::spawn_linked(None, Session, args, me.get_cell()).await {
             Ok((actor, _)) => actor,

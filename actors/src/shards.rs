@@ -23,7 +23,7 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 /// And at most.
 const BACK_OFF_MAX: Duration = Duration::from_secs(10);
 /// How long a shard must have been open for its failures to be forgotten.
-const STEADY: Duration = Duration::from_secs(60);
+const STEADY: Duration = Duration::from_mins(1);
 
 /// Mail of the supervisor.
 #[derive(Debug)]

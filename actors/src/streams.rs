@@ -172,7 +172,11 @@ impl Actor for StreamsActor {
     type State = StreamsArgs;
     type Arguments = StreamsArgs;
 
-    async fn pre_start(&self, me: ActorRef<StreamsMessage>, args: StreamsArgs) -> Result<StreamsArgs, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        me: ActorRef<StreamsMessage>,
+        args: StreamsArgs,
+    ) -> Result<StreamsArgs, ActorProcessingErr> {
         args.publisher.open(me);
         // An earlier life may have died with mail for them.
         for follow in args.streams.table.all() {
@@ -183,7 +187,12 @@ impl Actor for StreamsActor {
         Ok(args)
     }
 
-    async fn handle(&self, _: ActorRef<StreamsMessage>, message: StreamsMessage, args: &mut StreamsArgs) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        _: ActorRef<StreamsMessage>,
+        message: StreamsMessage,
+        args: &mut StreamsArgs,
+    ) -> Result<(), ActorProcessingErr> {
         match message {
             StreamsMessage::Published { events } => args.publish(events).await,
             #[cfg(feature = "simulation")]
@@ -225,4 +234,3 @@ impl StreamsArgs {
         }
     }
 }
-

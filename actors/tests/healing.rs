@@ -1,5 +1,7 @@
 //! How actors heal, one failure at a time.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails says so, and a seed is printed")]
+
 #[path = "simulation/disk.rs"]
 mod disk;
 #[path = "simulation/end.rs"]
@@ -56,7 +58,7 @@ fn on_a_node<F: Future<Output = ()>>(
         world.lock().weather = weather;
         test(Arc::clone(&world), ledger.clone()).await;
         world.clear_up();
-        let settled = tokio::time::timeout(Duration::from_secs(60), life::settle(&world, &ledger, shards)).await;
+        let settled = tokio::time::timeout(Duration::from_mins(1), life::settle(&world, &ledger, shards)).await;
         settled.map_err(|_| end::unquiet(&world, shards))?;
         end::judge(&world, &ledger, shards).await
     });
@@ -105,13 +107,15 @@ fn unkeyed(mut command: Command) -> Command {
     command
 }
 
+/// Fails one kind of actor: of an account, or of a shard.
+type Fault = fn(&Ledger, AccountId, ShardId);
+
 #[test]
 fn a_panic_in_each_kind_of_actor_heals() {
     on_a_node(4, Weather::FINE, LedgerConfig::default(), |_, ledger| async move {
         let (payer, payee) = (person(1), person(2));
         known(&ledger, payer.account, deposit(payer, 1_000, "in")).await.unwrap();
         let shard = ledger.node().shard_of(payer.account);
-        type Fault = fn(&Ledger, AccountId, ShardId);
         let faults: [Fault; 3] = [
             |ledger, account, _| ledger.panic_account(account),
             |ledger, _, shard| ledger.panic_shard(shard),

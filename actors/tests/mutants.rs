@@ -2,6 +2,8 @@
 //!
 //! A mutant is one for the whole process, so they take turns in one test.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails says so, and a seed is printed")]
+
 #[path = "simulation/disk.rs"]
 mod disk;
 #[path = "simulation/end.rs"]

@@ -3,6 +3,8 @@
 //!
 //! `SEEDS=10000` runs more seeds, `SEED=7` replays one.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails says so, and a seed is printed")]
+
 #[path = "simulation/disk.rs"]
 mod disk;
 #[path = "simulation/end.rs"]

@@ -129,7 +129,7 @@ async fn deposit(context: &Context, owner: UserId, amount: Minor) -> Result<(), 
         match app.ledger.submit(account, command.clone()).await {
             Ok(_) => return Ok(()),
             Err(actors::call::CommandError::Busy { retry_after }) => {
-                tokio::time::sleep(retry_after.min(PATIENCE)).await
+                tokio::time::sleep(retry_after.min(PATIENCE)).await;
             }
             Err(error) => return Err(Failure::failed(format!("a deposit failed: {error}"))),
         }

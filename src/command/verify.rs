@@ -165,7 +165,7 @@ async fn verify(
             }
         }
         count += 1;
-        if count % PROGRESS_RECORDS == 0 {
+        if count.is_multiple_of(PROGRESS_RECORDS) {
             if out.is_closed() {
                 return Err(Failure::failed("nobody listens any more"));
             }

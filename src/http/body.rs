@@ -90,6 +90,10 @@ fn is_json(headers: &HeaderMap) -> Result<(), Failure> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    // An array would be read as a struct's fields in order, and nobody means that.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Code::Malformed.into());
+    }
     serde_json::from_slice(bytes).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => wrong_field::<T>(bytes),
         _ => Failure::of(Code::Malformed),
@@ -121,7 +125,7 @@ mod tests {
     use protocol::http::auth::SignUpRequest;
 
     fn config() -> HttpConfig {
-        HttpConfig { body_bytes_max: 10, drop_bytes_max: 100, body_timeout_ms: 50, ..HttpConfig::default() }
+        HttpConfig { body_bytes_max: 10, drop_bytes_max: 100, body_timeout_ms: 20, ..HttpConfig::default() }
     }
 
     fn in_chunks(chunks: usize, of: usize) -> Body {
@@ -139,7 +143,7 @@ mod tests {
         assert_eq!(read(&config(), broken).await.unwrap_err().code, Code::Malformed);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_body_that_does_not_come_is_not_waited_for() {
         let silent = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
         assert_eq!(read(&config(), silent).await.unwrap_err().code, Code::Malformed);
@@ -166,7 +170,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         let failure = |body: &str| parse::<TransferRequest>(body.as_bytes()).unwrap_err();
-        for body in ["", "{", "[1,", "nonsense", "\u{1}"] {
+        for body in ["", "{", "[1,", "[]", r#"["x",1]"#, "1", "nonsense", "\u{1}"] {
             assert_eq!(failure(body).code, Code::Malformed, "{body}");
         }
         for (body, field, code) in [
@@ -178,7 +182,6 @@ mod tests {
             assert_eq!(failure.code, Code::ValidationFailed, "{body}");
             assert_eq!((failure.errors[0].field.as_str(), failure.errors[0].code), (field, code), "{body}");
         }
-        assert_eq!(failure("[]").code, Code::ValidationFailed);
         let secret = parse::<SignUpRequest>(br#"{"password":{"hunter2":1}}"#).err().unwrap();
         assert!(!format!("{secret:?}").contains("hunter2"));
     }

@@ -39,10 +39,7 @@ pub async fn envelope(State(app): State<Arc<App>>, mut request: Request, next: N
     metrics::answered(&method, route, response.status().as_u16(), began.elapsed());
     span.in_scope(|| {
         let (status, took) = (response.status().as_u16(), began.elapsed());
-        match code {
-            Some(code) => tracing::debug!(%method, route, status, %code, ?took, "answered"),
-            None => tracing::debug!(%method, route, status, ?took, "answered"),
-        }
+        tracing::debug!(%method, route, status, code = code.map(Code::as_str), ?took, "answered");
     });
     response
 }

@@ -1,9 +1,9 @@
 //! The OpenAPI document: generated from the handlers, served with its page.
 
+use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
-use axum::{Json, Router};
 use bytes::Bytes;
 use protocol::problem::{self, Problem};
 use utoipa::openapi::path::{Operation, PathItem};
@@ -90,9 +90,4 @@ pub fn routes<S: Clone + Send + Sync + 'static>(document: &OpenApi) -> Router<S>
         )
         .route("/", get(|| async { Redirect::temporary("/api/docs") }))
         .merge(Router::<S>::from(page))
-}
-
-/// The document as it is served, for tools that want it without a node.
-pub fn json(document: &OpenApi) -> Json<OpenApi> {
-    Json(document.clone())
 }

@@ -114,6 +114,7 @@ impl Session for LiveSession {
 /// A UUIDv7 of now.
 fn new_id(app: &App) -> Uuid {
     let millis = app.clock.now().millis();
-    let time = uuid::Timestamp::from_unix_time(millis / 1_000, u32::try_from(millis % 1_000).unwrap_or(0) * 1_000_000, 0, 0);
+    let time =
+        uuid::Timestamp::from_unix_time(millis / 1_000, u32::try_from(millis % 1_000).unwrap_or(0) * 1_000_000, 0, 0);
     Uuid::new_v7(time)
 }

@@ -17,7 +17,8 @@ pub(super) struct AppPresenter(pub(super) Arc<App>);
 impl Presenter for AppPresenter {
     async fn told(&self, owner: UserId, event: &Event) -> Result<Told, storage::Error> {
         let told = present::event::told(&self.0, owner, event).await;
-        let told = told.map_err(|failure| storage::Error::Unavailable(format!("an event cannot be told: {}", failure.code)))?;
+        let told =
+            told.map_err(|failure| storage::Error::Unavailable(format!("an event cannot be told: {}", failure.code)))?;
         Ok(Told { name: told.name, data: told.data })
     }
 }

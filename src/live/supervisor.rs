@@ -52,7 +52,12 @@ impl Actor for Supervisor {
         Ok(state)
     }
 
-    async fn handle(&self, me: ActorRef<Part>, part: Part, state: &mut SupervisorState) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        me: ActorRef<Part>,
+        part: Part,
+        state: &mut SupervisorState,
+    ) -> Result<(), ActorProcessingErr> {
         state.start(&me, part).await
     }
 

@@ -18,9 +18,9 @@ use crate::edge::gate::Gate;
 use crate::edge::limits;
 use crate::edge::listener::Listener;
 use crate::http;
+use crate::live::{LatePublisher, Live};
 use crate::node::readiness::Phase;
 use crate::node::store::Layout;
-use crate::live::{LatePublisher, Live};
 use crate::node::{Assembly, upkeep};
 use crate::{telemetry, wallet};
 

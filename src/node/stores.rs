@@ -125,11 +125,11 @@ impl LedgerStores {
         let views: Arc<dyn Views> = Arc::clone(&self.views) as _;
         let mut rebuilder = Rebuilder::new(views, positions)?;
         let mut scan = self.journal.scan(from)?;
-        let (of, mut records) = (scan.end(), 0);
+        let (of, mut records) = (scan.end(), 0_u64);
         while let Some(stored) = scan.next() {
             rebuilder.record(stored?).await?;
             records += 1;
-            if records % PROGRESS_RECORDS == 0 {
+            if records.is_multiple_of(PROGRESS_RECORDS) {
                 watch(Progress {
                     done: scan.position().saturating_sub(from.0),
                     of: of.saturating_sub(from.0),

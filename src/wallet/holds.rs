@@ -116,6 +116,10 @@ pub async fn capture(
     let request = Request::Capture { transfer, hold: id, by: caller.user, amount, fingerprint: keyed.fingerprint };
     let effect = app.ledger.submit(payer.account, caller.command(app, payer.user, request)).await;
     let effect = effect.map_err(|error| Failure::from(error).about(transfer))?;
+    if effect.replayed {
+        // What the caller gave back of it since is their own write: views have it after this.
+        app.ledger.read_point(app.account_of(caller.user)).await?;
+    }
     let transaction = match effect.status {
         Status::Pending => None,
         Status::Completed | Status::Returned => credit(app, caller, transfer).await?,

@@ -63,6 +63,8 @@ pub(super) async fn status(app: &App, entry: &Entry<'_>) -> Result<TransactionSt
 /// [`Code::NotFound`]: it is none, or none of theirs.
 pub async fn transaction(app: &App, caller: &Caller, id: TransferId) -> Result<Transaction, Failure> {
     let account = app.account_of(caller.user);
+    // What the caller gave back of it is their own write: views have it after this.
+    app.ledger.read_point(account).await?;
     let decided = app.ledger.transfer(id).await?.filter(|read| read.event.change.movement().is_some());
     let decided = decided.map(|read| read.event);
     let credited = app.ledger.credit(id, account).await?;

@@ -63,7 +63,8 @@ impl Writer {
     pub fn push(&mut self, item: &Item) -> Result<Span, Error> {
         self.scratch.clear();
         let scratch = std::mem::take(&mut self.scratch);
-        self.scratch = postcard::to_extend(item, scratch).map_err(|error| Error::Unknown(format!("an event cannot be encoded: {error}")))?;
+        self.scratch = postcard::to_extend(item, scratch)
+            .map_err(|error| Error::Unknown(format!("an event cannot be encoded: {error}")))?;
         if self.scratch.len() > ITEM_BYTES_MAX {
             return Err(Error::Unknown(format!("an event of {} bytes is too large", self.scratch.len())));
         }
@@ -103,7 +104,9 @@ impl Writer {
 pub fn read(payload: &Bytes) -> Result<Vec<(Span, Item)>, Error> {
     match payload.first() {
         Some(&STORE_FORMAT) => {}
-        Some(other) => return Err(Error::Unknown(format!("a record is of format {other}, this build knows {STORE_FORMAT}"))),
+        Some(other) => {
+            return Err(Error::Unknown(format!("a record is of format {other}, this build knows {STORE_FORMAT}")));
+        }
         None => return Err(Error::Unknown("a record is empty".into())),
     }
     let mut items = Vec::new();
@@ -131,7 +134,9 @@ pub fn read_event(bytes: &[u8]) -> Result<Arc<Event>, Error> {
 fn item_at(bytes: &[u8]) -> Result<(Item, usize), Error> {
     let cut = || Error::Unknown("an event is cut off".into());
     let (head, rest) = bytes.split_at_checked(HEAD).ok_or_else(cut)?;
-    let word = |range: std::ops::Range<usize>| head.get(range).and_then(|word| word.try_into().ok()).map_or(0, u32::from_le_bytes);
+    let word = |range: std::ops::Range<usize>| {
+        head.get(range).and_then(|word| word.try_into().ok()).map_or(0, u32::from_le_bytes)
+    };
     let len = usize::try_from(word(0..4)).unwrap_or(usize::MAX);
     if len > ITEM_BYTES_MAX {
         return Err(Error::Unknown(format!("an event of {len} bytes is too large")));
@@ -140,7 +145,8 @@ fn item_at(bytes: &[u8]) -> Result<(Item, usize), Error> {
     if crc32fast::hash(body) != word(4..8) {
         return Err(Error::Unknown("an event's checksum does not fit".into()));
     }
-    let item = postcard::from_bytes(body).map_err(|error| Error::Unknown(format!("an event cannot be decoded: {error}")))?;
+    let item =
+        postcard::from_bytes(body).map_err(|error| Error::Unknown(format!("an event cannot be decoded: {error}")))?;
     Ok((item, HEAD + len))
 }
 

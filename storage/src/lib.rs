@@ -10,10 +10,10 @@ pub mod encoding;
 pub mod error;
 pub mod identity;
 pub mod journal;
-pub mod rate_limits;
-pub mod sealing;
 pub mod metrics;
-pub mod views;
+pub mod rate_limits;
 mod recent;
+pub mod sealing;
+pub mod views;
 
 pub use error::Error;

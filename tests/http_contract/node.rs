@@ -17,13 +17,13 @@ use storage::identity::Role;
 use tokio_util::sync::CancellationToken;
 
 /// The password of everybody.
-pub const PASSWORD: &str = "correct horse";
+pub(crate) const PASSWORD: &str = "correct horse";
 
 /// A node that serves until it is dropped.
-pub struct TestNode {
-    pub app: Arc<App>,
-    pub base: String,
-    pub client: reqwest::Client,
+pub(crate) struct TestNode {
+    pub(crate) app: Arc<App>,
+    pub(crate) base: String,
+    pub(crate) client: reqwest::Client,
     stop: CancellationToken,
     _assembly: Assembly,
     _folder: tempfile::TempDir,
@@ -31,23 +31,23 @@ pub struct TestNode {
 
 /// An answer, read whole.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
 }
 
 impl Answer {
     /// The answer, if it has this status.
     #[track_caller]
-    pub fn expect(self, status: u16) -> Value {
+    pub(crate) fn expect(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{:#}", self.body);
         self.body
     }
 
     /// The code of a problem with this status.
     #[track_caller]
-    pub fn code(&self, status: u16) -> &str {
+    pub(crate) fn code(&self, status: u16) -> &str {
         assert_eq!(self.status, status, "{:#}", self.body);
         assert_eq!(self.headers["content-type"], "application/problem+json");
         assert_eq!(self.body["status"], status);
@@ -58,20 +58,20 @@ impl Answer {
 
 /// Somebody who is signed up.
 #[derive(Clone, Debug)]
-pub struct Somebody {
-    pub id: String,
-    pub handle: String,
-    pub email: String,
-    pub token: String,
-    pub refresh: String,
+pub(crate) struct Somebody {
+    pub(crate) id: String,
+    pub(crate) handle: String,
+    pub(crate) email: String,
+    pub(crate) token: String,
+    pub(crate) refresh: String,
 }
 
 impl TestNode {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
-    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config { data: folder.path().join("data"), ..Config::default() };
         config.storage.shards = 64;
@@ -93,52 +93,52 @@ impl TestNode {
     }
 
     /// A request to a route under `/api/v1`, or to one that begins with `//`.
-    pub fn request(&self, method: Method, route: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, route: &str) -> RequestBuilder {
         let path = route.strip_prefix('/').filter(|rest| rest.starts_with('/'));
         let path = path.map_or_else(|| format!("/api/v1{route}"), str::to_owned);
         self.client.request(method, format!("{}{path}", self.base))
     }
 
-    pub async fn get(&self, who: &Somebody, route: &str) -> Answer {
+    pub(crate) async fn get(&self, who: &Somebody, route: &str) -> Answer {
         answer(self.request(Method::GET, route).bearer_auth(&who.token)).await
     }
 
-    pub async fn post(&self, who: &Somebody, route: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, who: &Somebody, route: &str, body: Value) -> Answer {
         answer(self.request(Method::POST, route).bearer_auth(&who.token).json(&body)).await
     }
 
     /// The same with an idempotency key.
-    pub async fn keyed(&self, who: &Somebody, route: &str, key: &str, body: Value) -> Answer {
+    pub(crate) async fn keyed(&self, who: &Somebody, route: &str, key: &str, body: Value) -> Answer {
         let request = self.request(Method::POST, route).bearer_auth(&who.token).header(IDEMPOTENCY_KEY, key);
         answer(request.json(&body)).await
     }
 
-    pub async fn sign_up(&self, name: &str) -> Somebody {
+    pub(crate) async fn sign_up(&self, name: &str) -> Somebody {
         let email = format!("{}@example.com", name.to_lowercase());
         let body = json!({"firstName": name, "lastName": "Rao", "email": email, "password": PASSWORD});
         somebody(&answer(self.request(Method::POST, "/auth/signup").json(&body)).await.expect(201))
     }
 
-    pub async fn sign_in(&self, email: &str, password: &str) -> Answer {
+    pub(crate) async fn sign_in(&self, email: &str, password: &str) -> Answer {
         let body = json!({"email": email, "password": password});
         answer(self.request(Method::POST, "/auth/signin").json(&body)).await
     }
 
     /// Somebody with a role, signed in again so that their token says so.
-    pub async fn with_role(&self, name: &str, role: Role) -> Somebody {
+    pub(crate) async fn with_role(&self, name: &str, role: Role) -> Somebody {
         let who = self.sign_up(name).await;
         self.app.identity.change_role(who.id.parse().unwrap(), role).await.unwrap().unwrap();
         somebody(&self.sign_in(&who.email, PASSWORD).await.expect(200))
     }
 
     /// Somebody with this much.
-    pub async fn with_money(&self, name: &str, amount: u32) -> Somebody {
+    pub(crate) async fn with_money(&self, name: &str, amount: u32) -> Somebody {
         let who = self.sign_up(name).await;
         self.post(&who, "/account/deposit", json!({"amount": amount})).await.expect(201);
         who
     }
 
-    pub async fn balance(&self, who: &Somebody) -> Value {
+    pub(crate) async fn balance(&self, who: &Somebody) -> Value {
         self.get(who, "/account/balance").await.expect(200)
     }
 }
@@ -150,7 +150,7 @@ impl Drop for TestNode {
 }
 
 /// Sends a request and reads the answer; a body that is no JSON reads as text.
-pub async fn answer(request: RequestBuilder) -> Answer {
+pub(crate) async fn answer(request: RequestBuilder) -> Answer {
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.unwrap();
@@ -159,7 +159,7 @@ pub async fn answer(request: RequestBuilder) -> Answer {
 }
 
 /// Whose tokens these are.
-pub fn somebody(tokens: &Value) -> Somebody {
+pub(crate) fn somebody(tokens: &Value) -> Somebody {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let user = &tokens["user"];
     Somebody {

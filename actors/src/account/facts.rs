@@ -95,6 +95,7 @@ pub struct PastEvent {
 pub type Looked = Result<Found, Arc<Error>>;
 
 /// A reading under way.
+#[allow(clippy::large_enum_variant, reason = "lives for one match, and an embedded store always answers at once")]
 pub(crate) enum Looking {
     /// It is done.
     Ready(Looked),

@@ -117,7 +117,7 @@ impl Rebuilder {
         for stored in waiting {
             rows.record(&mut progress.ledger, &tail_record(stored)?).await?;
         }
-        let batch = rows.finish(&progress.ledger).await?;
+        let batch = rows.finish(&progress.ledger)?;
         self.views.apply(batch).await
     }
 }

@@ -216,7 +216,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The batch, with the position after it.
-    pub(crate) async fn finish(self, ledger: &ledger::Shard) -> Result<Batch, Error> {
+    pub(crate) fn finish(self, ledger: &ledger::Shard) -> Result<Batch, Error> {
         let (through, hash, at, term) = self.last.ok_or_else(|| Error::Unknown("a projection of nothing".into()))?;
         let mut checkpoints = Vec::with_capacity(self.accounts.len());
         for account in self.accounts.values() {

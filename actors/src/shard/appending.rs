@@ -146,10 +146,8 @@ impl Open {
 
     /// A mutant: answers before anything is durable.
     fn answer_early(&self) {
-        for (waiter, event, account) in self.shared.taken_waiters() {
-            let replayed = matches!(waiter.subject, crate::shard::core::Subject::Replayed { .. });
-            let status = crate::call::Status::Completed;
-            waiter.reply.send(Ok(crate::call::Effect { event, account, status, replayed }));
+        for (reply, effect) in self.shared.taken_waiters() {
+            reply.send(Ok(effect));
         }
     }
 

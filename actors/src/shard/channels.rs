@@ -82,6 +82,7 @@ struct Late {
 
 /// What an acknowledgement asks for.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "lives for one match")]
 pub(crate) enum Acknowledged {
     /// Nothing.
     Settled,
@@ -151,19 +152,19 @@ impl Channels {
     }
 
     /// The account of a late transfer is about to say so. `false` if it has, or need not.
-    pub fn say(&mut self, transfer: TransferId) -> bool {
+    pub(crate) fn say(&mut self, transfer: TransferId) -> bool {
         self.late.get_mut(&transfer).is_some_and(|late| !std::mem::replace(&mut late.said, true))
     }
 
     /// It could not.
-    pub fn unsay(&mut self, transfer: TransferId) {
+    pub(crate) fn unsay(&mut self, transfer: TransferId) {
         if let Some(late) = self.late.get_mut(&transfer) {
             late.said = false;
         }
     }
 
     /// Late transfers whose accounts were asked longer ago than `after` and have not said so.
-    pub fn unsaid(&mut self, now: Instant, after: Duration) -> Vec<Credit> {
+    pub(crate) fn unsaid(&mut self, now: Instant, after: Duration) -> Vec<Credit> {
         let mut unsaid = Vec::new();
         for late in self.late.values_mut().filter(|late| !late.said && now.duration_since(late.asked_at) >= after) {
             late.asked_at = now;
@@ -174,7 +175,7 @@ impl Channels {
     }
 
     /// The shard has stopped: who waits is told that nobody knows.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.patience.clear();
         for credit in self.peers.values_mut().flat_map(|sending| sending.credits.values_mut()) {
             credit.waiters.clear();

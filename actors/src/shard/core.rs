@@ -20,7 +20,7 @@ use storage::journal::{JournalKey, Slot, Space};
 use tokio::sync::watch;
 
 use crate::account::AccountMessage;
-use crate::call::{CommandError, Reply};
+use crate::call::{CommandError, Effect, Reply, Status};
 use crate::clock::ShardClock;
 use crate::node::Node;
 use crate::shard::ShardMessage;
@@ -363,8 +363,8 @@ impl Shared {
         self.core.lock().taken = count;
     }
 
-    /// For a mutant: who waits for the pushes that were taken.
-    pub(crate) fn taken_waiters(&self) -> Vec<(Waiter, Option<Arc<Event>>, Option<Arc<Account>>)> {
+    /// For a mutant: who waits for the pushes that were taken, and what they are told too early.
+    pub(crate) fn taken_waiters(&self) -> Vec<(Reply, Effect)> {
         let mut core = self.core.lock();
         let taken = core.taken;
         let early = core.queue.iter_mut().take(taken).filter_map(|queued| {
@@ -373,12 +373,14 @@ impl Shared {
                 Item::Shard(_) => None,
             });
             let waiter = queued.waiter.take()?;
-            let event = match &waiter.subject {
+            let replayed = matches!(waiter.subject, Subject::Replayed { .. });
+            let event = match waiter.subject {
                 Subject::Last => last,
                 Subject::Unchanged => None,
-                Subject::Replayed { event, .. } => Some(Arc::clone(event)),
+                Subject::Replayed { event, .. } => Some(event),
             };
-            Some((waiter, event, queued.account.clone()))
+            let effect = Effect { event, account: queued.account.clone(), status: Status::Completed, replayed };
+            Some((waiter.reply, effect))
         });
         early.collect()
     }
@@ -637,7 +639,7 @@ impl Core {
             Item::Shard(event) => match Arc::make_mut(event) {
                 ShardEvent::Diverted { returned: Some(back), .. }
                 | ShardEvent::SuspenseResolved { resolution: Resolution::Returned(back), .. } => {
-                    self.next(&mut back.channel)
+                    self.next(&mut back.channel);
                 }
                 ShardEvent::SuspenseResolved { resolution: Resolution::Released { channel }, .. } => self.next(channel),
                 _ => {}

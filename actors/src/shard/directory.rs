@@ -202,7 +202,9 @@ impl Directory {
                 _ => None,
             })
             .collect();
-        credits.iter().for_each(|_| next.engage());
+        for _ in &credits {
+            next.engage();
+        }
         let activation = next.number;
         self.slots.insert(account, Slot::Activating { activation: Arc::new(next), mail });
         Next { activation, credits }

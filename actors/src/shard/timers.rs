@@ -33,7 +33,9 @@ impl Open {
             node.link.credits(node, peer, self.shared.id, credits);
         }
         let unsaid = self.shared.channels.lock().unsaid(now, node.config.resend());
-        unsaid.iter().for_each(|credit| self.say_late(credit));
+        for credit in &unsaid {
+            self.say_late(credit);
+        }
         self.expire();
         self.project_if_due();
         self.project_if_waiting();

@@ -107,16 +107,16 @@ fn views(state: &State) -> Result<(), String> {
         let here = Pointer { account: *account, offset: *offset };
         let event = &state.model.events[&(*account, *offset)];
         if !matches!(event.change, Change::Held { .. }) {
-            same(read(state, Table::Transfers, *id, cells::EFFECT)?, Some(here), "effect")?;
+            same(&read(state, Table::Transfers, *id, cells::EFFECT)?, &Some(here), "effect")?;
         }
     }
     for (transfer, credit) in &state.model.credits {
         let here = Pointer { account: credit.account, offset: credit.offset };
-        same(read(state, Table::Transfers, transfer.0, cells::CREDIT)?, Some(here), "credit")?;
+        same(&read(state, Table::Transfers, transfer.0, cells::CREDIT)?, &Some(here), "credit")?;
     }
     for (transfer, (sum, through)) in &state.model.refunded {
         let here = Refunded { sum: *sum, through: *through };
-        same(read(state, Table::Transfers, transfer.0, cells::REFUNDED)?, Some(here), "refund")?;
+        same(&read(state, Table::Transfers, transfer.0, cells::REFUNDED)?, &Some(here), "refund")?;
     }
     for transfer in &state.model.returned {
         if read::<Pointer>(state, Table::Transfers, transfer.0, cells::RETURNED)?.is_none() {
@@ -146,7 +146,7 @@ fn holds(state: &State) -> Result<(), String> {
     }
     for (hold, outcome) in outcomes {
         let row: Option<HoldRow> = read(state, Table::Holds, hold.0, &[])?;
-        same(row.map(|row| row.outcome), Some(outcome), "hold")?;
+        same(&row.map(|row| row.outcome), &Some(outcome), "hold")?;
     }
     Ok(())
 }
@@ -156,6 +156,6 @@ fn read<T: DeserializeOwned>(state: &State, table: Table, id: Uuid, sort: &[u8])
     cell.map(|value| encoding::read_state(value).map_err(|error| error.to_string())).transpose()
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(is: T, must_be: T, what: &str) -> Result<(), String> {
+fn same<T: PartialEq + std::fmt::Debug>(is: &T, must_be: &T, what: &str) -> Result<(), String> {
     if is == must_be { Ok(()) } else { Err(format!("a {what} cell is {is:?}, not {must_be:?}")) }
 }

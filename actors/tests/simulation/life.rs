@@ -24,7 +24,7 @@ use crate::rows::SimViews;
 use crate::world::{Chance, Weather, World};
 
 /// A life in which nothing ends for this long, in virtual time, has come to a stop.
-const STUCK: Duration = Duration::from_secs(300);
+const STUCK: Duration = Duration::from_mins(5);
 
 /// How long a node may take to put everything in its place.
 const QUIET: Duration = Duration::from_secs(90);

@@ -38,6 +38,7 @@ pub(crate) fn command(whose: Party, by: UserId, request: Request) -> Command {
 }
 
 /// The fingerprint of a request under `key`.
+#[allow(clippy::unnecessary_wraps, reason = "a request may have none")]
 pub(crate) fn fingerprint(key: &str) -> Option<Fingerprint> {
     let mut bytes = [0; 16];
     bytes.iter_mut().zip(key.bytes()).for_each(|(to, from)| *to = from);
@@ -157,16 +158,13 @@ impl Client {
             }
             _ => transfer(from, to, amount, &key),
         };
-        Errand { account: self.account_of(&command), command, twins, last: String::new() }
+        let account = AccountId::of(command.opening.owner, command.opening.currency);
+        Errand { account, command, twins, last: String::new() }
     }
 
     /// What it wants to know, if anything.
     pub(crate) fn waits(&self) -> Option<String> {
         self.errand.as_ref().map(|errand| format!("{}: {:?}", errand.last, errand.command.request))
-    }
-
-    fn account_of(&self, command: &Command) -> AccountId {
-        AccountId::of(command.opening.owner, command.opening.currency)
     }
 }
 
@@ -300,7 +298,9 @@ fn acknowledged(world: &World, errand: &Errand, event: &Event, status: Status) {
             }
         }
     }
-    wrong.into_iter().for_each(|what| world.wrong(what));
+    for what in wrong {
+        world.wrong(what);
+    }
     world.note(&event.offset.to_le_bytes());
 }
 

@@ -41,7 +41,12 @@ fn refunds() {
         refused("less than nothing", paid.clone(), refund(Some(-1)), Refusal::AmountOutOfRange),
         refused("of nothing known", some.clone(), refund(None), Refusal::OriginalNotFound),
         refused("of a refund", back(Purpose::Refund { of: transfer_id(8) }), refund(None), Refusal::NotRefundable),
-        refused("of a return", back(Purpose::Return { of: transfer_id(8), refund_of: None }), refund(None), Refusal::NotRefundable),
+        refused(
+            "of a return",
+            back(Purpose::Return { of: transfer_id(8), refund_of: None }),
+            refund(None),
+            Refusal::NotRefundable,
+        ),
         refused("frozen", paid.clone().frozen(true, false), refund(None), Refusal::AccountFrozen),
         refused("closed", paid.closed(), refund(None), Refusal::AccountClosed),
         refused("of what is spent", spent.clone(), refund(None), Refusal::InsufficientFunds),

@@ -196,7 +196,10 @@ fn what_rests_in_suspense_leaves_it_once() {
     let returned = own(&rests, &resolved(1, Resolution::Returned(back(4)))).unwrap();
     let way_back = &returned.outgoing[&PEER].unsettled[&4];
     assert_eq!(way_back, &Shard::return_of(&suspended.credit, back(4)));
-    assert_eq!((way_back.transfer, way_back.purpose), (transfer_id(99), Purpose::Return { of: transfer_id(1), refund_of: None }));
+    assert_eq!(
+        (way_back.transfer, way_back.purpose),
+        (transfer_id(99), Purpose::Return { of: transfer_id(1), refund_of: None })
+    );
     assert_eq!((way_back.payer, way_back.payee, way_back.amount), (party(OWNER), party(PAYEE), minor(40)));
     assert_eq!(way_back.note, None, "the payer's words are not said to the payer again");
     for shard in [released, returned] {

@@ -39,7 +39,7 @@ mod tests {
     fn what_is_there_twice_is_found() {
         let mut ids = Ids::default();
         for number in 0..1_000_u128 {
-            ids.add(Uuid::from_u128(number * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
+            ids.add(Uuid::from_u128(number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)));
         }
         assert!(ids.repeated().is_empty());
         ids.add(Uuid::from_u128(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));

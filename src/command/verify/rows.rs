@@ -197,7 +197,7 @@ impl<'a> ViewsCheck<'a> {
                 }
                 self.rows(known).await?;
                 compared += 1;
-                if compared % 256 == 0 {
+                if compared.is_multiple_of(256) {
                     tokio::task::yield_now().await;
                 }
             }

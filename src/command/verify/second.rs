@@ -56,7 +56,7 @@ pub(crate) async fn check(scan: Scan, suspects: Suspects) -> Result<(), Finding>
             fresh.map_err(|what| Finding::broken(place(), what))?;
         }
         count += 1;
-        if count % TURN_RECORDS == 0 {
+        if count.is_multiple_of(TURN_RECORDS) {
             tokio::task::yield_now().await;
         }
     }

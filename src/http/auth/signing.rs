@@ -9,7 +9,6 @@ use protocol::code::Code;
 use protocol::http::auth::{PASSWORD_CHARS_MAX, SignInRequest, SignUpRequest, TokensResponse};
 use protocol::problem::{FieldCode, FieldError, Problem};
 use storage::identity::{Email, Login, NewLogin, NewUser, PersonName, RefreshToken, Role, SignUp, Status, User};
-use uuid::Uuid;
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -52,7 +51,7 @@ async fn create(
     password_hash: String,
 ) -> Result<User, Failure> {
     let new = NewUser {
-        id: UserId(Uuid::now_v7()),
+        id: UserId(app.new_id()),
         email,
         first_name,
         last_name,
@@ -131,7 +130,7 @@ pub(in crate::http) async fn check_password(
 async fn begin(app: &App, user: User, device: Option<&str>) -> Result<TokensResponse, Failure> {
     let now = app.now();
     let login = NewLogin {
-        id: LoginId(Uuid::now_v7()),
+        id: LoginId(app.new_id()),
         user: user.id,
         device: device.unwrap_or_default().to_owned(),
         at: now,
