@@ -82,6 +82,24 @@ pub enum Operation {
     },
 }
 
+impl Operation {
+    /// What it is called in the log, which holds nothing of whom it is about.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Verify => "verify",
+            Self::RebuildViews => "rebuild-views",
+            Self::Grant { .. } => "grant",
+            Self::SuspenseList => "suspense list",
+            Self::SuspenseRelease { .. } => "suspense release",
+            Self::SuspenseReturn { .. } => "suspense return",
+            Self::AccountRelease { .. } => "account release",
+            Self::Compact => "compact",
+            Self::Limits { .. } => "limits",
+            Self::Synthesize { .. } => "synthesize",
+        }
+    }
+}
+
 /// An open store, running or not.
 #[derive(Clone)]
 pub struct Context {

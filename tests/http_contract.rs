@@ -1,4 +1,5 @@
 //! The HTTP contract, against the real router over the real embedded stores, through a real socket.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops where it fails")]
 
 #[path = "http_contract/node.rs"]
 mod node;

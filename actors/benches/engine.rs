@@ -269,22 +269,19 @@ async fn run(options: Arc<Options>) {
                         let request = Request::Transfer {
                             transfer: TransferId(derived(payer.account, payer.user.0, &key)),
                             payee,
-                            amount: Minor::new(1 + (count % 100) as i64),
+                            amount: Minor::new(1 + i64::try_from(count % 100).unwrap()),
                             fingerprint: Some(Fingerprint([7; 16])),
                             note: None,
                         };
                         let sent = Instant::now();
-                        match ledger.submit(payer.account, command(payer, request)).await {
-                            Ok(_) => {
-                                done.fetch_add(1, Ordering::Relaxed);
-                                if count % 8 == 0 {
-                                    latencies.push(sent.elapsed().as_micros() as u32);
-                                }
+                        if ledger.submit(payer.account, command(payer, request)).await.is_ok() {
+                            done.fetch_add(1, Ordering::Relaxed);
+                            if count.is_multiple_of(8) {
+                                latencies.push(sent.elapsed().as_micros() as u32);
                             }
-                            Err(_) => {
-                                busy.fetch_add(1, Ordering::Relaxed);
-                                tokio::time::sleep(Duration::from_millis(20)).await;
-                            }
+                        } else {
+                            busy.fetch_add(1, Ordering::Relaxed);
+                            tokio::time::sleep(Duration::from_millis(20)).await;
                         }
                     }
                     latencies
@@ -318,7 +315,8 @@ async fn run(options: Arc<Options>) {
     let (elapsed, cpu) = (begun.elapsed().as_secs_f64(), cpu_seconds() - cpu);
     latencies.sort_unstable();
     let percentile = |part: f64| {
-        latencies.get(((latencies.len().max(1) - 1) as f64 * part) as usize).copied().unwrap_or(0) as f64 / 1_000.0
+        let place = ((latencies.len().max(1) - 1) as f64 * part) as usize;
+        f64::from(latencies.get(place).copied().unwrap_or(0)) / 1_000.0
     };
     let done = done.load(Ordering::Relaxed);
     println!(

@@ -36,7 +36,7 @@ mod cursor;
 const REPLAY_MAX: u64 = 1_000;
 
 /// How long before its token ends a client is told.
-const EXPIRING_BEFORE: Duration = Duration::from_secs(60);
+const EXPIRING_BEFORE: Duration = Duration::from_mins(1);
 
 /// What a token grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -278,7 +278,7 @@ impl SessionState {
             ClientFrame::Ack(ack) => self.ack(&ack).await,
             // Sending again and giving up come with windows: until then a message stays unacknowledged.
             ClientFrame::Nack(nack) => {
-                tracing::debug!(session = %self.id, offset = nack.offset, code = %nack.code, "a message was refused")
+                tracing::debug!(session = %self.id, offset = nack.offset, code = %nack.code, "a message was refused");
             }
             ClientFrame::Call(call) => self.call(call, permit.cloned()),
             ClientFrame::Ping(ping) => self.send(&ServerFrame::Pong(Pong { id: ping.id })),
@@ -308,14 +308,12 @@ impl SessionState {
         // at or below the head.
         let follow = Follow::after(account, self.rights.user, Arc::clone(&self.outbox), 0);
         self.context.streams.follow(&follow);
-        let head = match self.context.ledger.account(account).await {
-            Ok(state) => state.head,
-            Err(_) => {
-                self.context.streams.unfollow(&follow);
-                self.refuse(id, Some(StreamName::Account), Code::Busy);
-                return;
-            }
+        let Ok(state) = self.context.ledger.account(account).await else {
+            self.context.streams.unfollow(&follow);
+            self.refuse(id, Some(StreamName::Account), Code::Busy);
+            return;
         };
+        let head = state.head;
         let epoch = self.context.streams.epoch();
         let (from, gap) = start(epoch, head, subscription.after.as_ref().or(remembered.as_ref()));
         if let Some(device) = self.device {

@@ -141,7 +141,7 @@ async fn client(stream: UnixStream, context: Context) -> io::Result<()> {
             return send(&mut write, &Reply::Done { failure }).await;
         }
     };
-    tracing::info!(?operation, "asked over the control socket");
+    tracing::info!(operation = operation.name(), "asked over the control socket");
     send(&mut write, &Reply::Accepted).await?;
     let (out, mut said) = Output::new();
     let running = tokio::spawn(async move { context.run(operation, &out).await });

@@ -71,6 +71,9 @@ impl Default for WebSocketConfig {
     }
 }
 
+/// How often a drain looks whether anybody is left.
+const DRAIN_LOOK: Duration = Duration::from_millis(50);
+
 /// A configuration that would close every client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidConfig {
@@ -151,13 +154,24 @@ impl<D: Door> WebSockets<D> {
         self.heartbeats.clone()
     }
 
+    /// How many connections are open.
+    fn connections(&self) -> usize {
+        let mut count = 0;
+        self.heartbeats.for_each(|_| count += 1);
+        count
+    }
+
     /// Sends every connection away: `notice` (the `drain` frame, encoded) at once, and who is still here after
     /// `grace` is closed with 1001. Returns when all are told; [`Gate::drained`] waits for them to go.
     pub async fn drain(&self, notice: Bytes, grace: Duration) {
         self.heartbeats.for_each(|outbox| {
             outbox.push(notice.clone());
         });
-        tokio::time::sleep(grace).await;
+        // Clients that leave by themselves need no close frame; nobody left needs no grace.
+        let until = tokio::time::Instant::now() + grace;
+        while self.connections() > 0 && tokio::time::Instant::now() < until {
+            tokio::time::sleep(DRAIN_LOOK.min(grace)).await;
+        }
         self.heartbeats.for_each(|outbox| outbox.finish(CloseCode::Drain, "the node is stopping"));
     }
 }

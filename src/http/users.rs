@@ -100,6 +100,7 @@ async fn change_password(app: &App, caller: &Caller, from: String, to: String) -
     }
     for login in app.identity.end_logins(caller.user, caller.login).await? {
         app.access.logins.ended(login);
+        app.sessions.close(caller.user, Some(login));
     }
     Ok(())
 }

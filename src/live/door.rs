@@ -55,9 +55,9 @@ impl Door for LiveDoor {
     type Session = LiveSession;
 
     async fn hello(&self, hello: Hello) -> Result<LiveSession, Refusal> {
-        let said = match frame::decode(&hello.text).map(|mut frames| (frames.len(), frames.pop())) {
-            Ok((1, Some(Ok(ClientFrame::Hello(said))))) => said,
-            _ => return Err(Refusal::new(CloseCode::Policy, "the first frame is hello, alone")),
+        let frames = frame::decode(&hello.text).map(|mut frames| (frames.len(), frames.pop()));
+        let Ok((1, Some(Ok(ClientFrame::Hello(said))))) = frames else {
+            return Err(Refusal::new(CloseCode::Policy, "the first frame is hello, alone"));
         };
         let rights = self.context.desk.rights(&said.token).await.map_err(|code| match code {
             Code::Busy => Refusal::new(CloseCode::TryAgainLater, "the store does not answer"),

@@ -61,6 +61,7 @@ async fn close(app: &App, user: UserId, origin: Origin) -> Result<(), Failure> {
 
 /// What cannot be taken back: from the first line on, only forward.
 async fn remove(app: &App, user: UserId) -> Result<(), Failure> {
+    app.sessions.close(user, None);
     app.sealer.destroy(user).await?;
     app.deliveries.forget_user(user).await?;
     app.identity.remove_identity(user, app.now()).await?;

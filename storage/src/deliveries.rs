@@ -32,7 +32,7 @@ pub const PUT_MAX: usize = 4_096;
 pub const PAGE_MAX: usize = 100;
 
 /// The longest name that a device may give itself, in bytes; an epoch's likewise.
-pub const NAME_BYTES_MAX: usize = 64;
+pub const NAME_BYTES_MAX: usize = 256;
 
 /// A device of a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,3 +1,5 @@
+//! Configuration from outside: precedence, unknown keys, exit codes.
+
 use crate::process::{code, quickpe, run, said};
 
 #[test]

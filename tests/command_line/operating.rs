@@ -1,3 +1,5 @@
+//! Commands of operators beside a running node and without one.
+
 use crate::process::{Node, code, people, run, said};
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! Starting, stopping and killing a node.
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;

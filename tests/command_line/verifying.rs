@@ -1,3 +1,5 @@
+//! `verify` and `rebuild-views` on healthy and on damaged stores.
+
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;

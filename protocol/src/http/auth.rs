@@ -14,10 +14,10 @@ pub const PASSWORD_CHARS_MAX: usize = 128;
 #[serde(rename_all = "camelCase")]
 pub struct SignUpRequest {
     /// Given name.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(min_length = 1, max_length = 64)]
     pub first_name: String,
     /// Family name.
-    #[schema(max_length = 100)]
+    #[schema(min_length = 1, max_length = 64)]
     pub last_name: String,
     /// Compared without case.
     #[schema(format = Email, max_length = 254)]

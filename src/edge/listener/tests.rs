@@ -1,3 +1,5 @@
+//! Tests of the listener over real sockets.
+
 use axum::extract::Extension;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

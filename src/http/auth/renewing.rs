@@ -58,6 +58,7 @@ fn rotated(app: &App, login: LoginId, rotation: Rotation) -> Result<Login, Failu
         Rotation::Reused { user } => {
             tracing::warn!(%user, %login, "a refresh token was used twice: the login was ended");
             app.access.logins.ended(login);
+            app.sessions.close(user, Some(login));
             Err(Code::TokenReused.into())
         }
         Rotation::Expired => {
@@ -114,6 +115,7 @@ pub async fn sign_out(
 async fn end(app: &App, user: UserId, login: LoginId) -> Result<(), Failure> {
     app.identity.end_login(user, login).await?;
     app.access.logins.ended(login);
+    app.sessions.close(user, Some(login));
     Ok(())
 }
 

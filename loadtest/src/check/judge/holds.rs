@@ -49,7 +49,8 @@ fn one(made: &Operation, hold: &HoldSeen, resolutions: &[&Operation], verdict: &
         [] if hold.status == HoldStatus::Expired => HoldStatus::Expired,
         [] => HoldStatus::Held,
         [one] if matches!(one.kind, Kind::Capture(_)) => HoldStatus::Captured,
-        [_] => HoldStatus::Released,
+        // Releasing what is released is answered like the release itself: it has no key by which to be told apart.
+        releases if releases.iter().all(|it| matches!(it.kind, Kind::Release(_))) => HoldStatus::Released,
         _ => {
             verdict.fault(Promise::HoldOnce, format!("hold {} was resolved by {resolutions:?}", hold.id));
             return;

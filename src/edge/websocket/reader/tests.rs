@@ -1,3 +1,5 @@
+//! Tests of the frame reader: any cutting of a stream, and hostile bytes.
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rand::rngs::StdRng;
