@@ -46,21 +46,19 @@ pub enum AccountMessage {
         /// Its number.
         channel: ChannelNumber,
         /// What it is.
-        credit: Credit,
+        credit: Arc<Credit>,
     },
     /// Go on with a command whose facts were read.
     Facts {
         /// Which was parked.
         ticket: u64,
         /// What was read.
-        looked: Looked,
+        looked: Box<Looked>,
     },
     /// Say that a transfer answered as pending has come to its end.
     Late {
-        /// Which.
-        transfer: TransferId,
-        /// Where it comes from.
-        origin: Origin,
+        /// What it sent.
+        credit: Arc<Credit>,
         /// Told when that is durable.
         reply: Reply,
     },
@@ -126,8 +124,8 @@ impl Actor for Account {
         match message {
             AccountMessage::Command { command, reply } => state.command(&me, command, reply),
             AccountMessage::Credit { channel, credit } => state.credit(channel, &credit),
-            AccountMessage::Facts { ticket, looked } => state.facts(&me, ticket, looked),
-            AccountMessage::Late { transfer, origin, reply } => state.late(transfer, &origin, reply),
+            AccountMessage::Facts { ticket, looked } => state.facts(&me, ticket, *looked),
+            AccountMessage::Late { credit, reply } => state.late(credit.transfer, &credit.origin, reply),
             AccountMessage::Read { reply } => {
                 // A reader that has gone away needs no answer.
                 reply.send(Arc::clone(&state.durable)).ok();
@@ -174,7 +172,7 @@ impl AccountState {
                 let ticket = self.parking.park(wanted, command, reply);
                 let me = me.clone();
                 tokio::spawn(async move {
-                    let looked = looking.await;
+                    let looked = Box::new(looking.await);
                     // A life that has ended needs no facts; its callers are told that nobody knows.
                     me.cast(AccountMessage::Facts { ticket, looked }).ok();
                 });

@@ -29,7 +29,7 @@ pub struct Stores {
 /// The way of credits and acknowledgements between shards.
 pub trait Link: Send + Sync + 'static {
     /// Sends credits. May lose, repeat or delay them: they are sent again until acknowledged.
-    fn credits(&self, node: &Node, to: ShardId, from: ShardId, credits: Vec<(u64, Credit)>);
+    fn credits(&self, node: &Node, to: ShardId, from: ShardId, credits: Vec<(u64, Arc<Credit>)>);
 
     /// Sends acknowledgements. May lose, repeat or delay them.
     fn acks(&self, node: &Node, to: ShardId, from: ShardId, acks: Vec<Ack>);
@@ -147,7 +147,7 @@ impl Node {
 pub struct LocalLink;
 
 impl Link for LocalLink {
-    fn credits(&self, node: &Node, to: ShardId, from: ShardId, credits: Vec<(u64, Credit)>) {
+    fn credits(&self, node: &Node, to: ShardId, from: ShardId, credits: Vec<(u64, Arc<Credit>)>) {
         node.mail(to, ShardMessage::Credits { from, credits });
     }
 

@@ -72,7 +72,7 @@ pub enum ShardMessage {
         /// The peer.
         from: ShardId,
         /// The credits by number.
-        credits: Vec<(u64, Credit)>,
+        credits: Vec<(u64, Arc<Credit>)>,
     },
     /// Acknowledgements from a peer.
     Acks {
@@ -397,7 +397,7 @@ impl Open {
     }
 
     /// Credits from a peer: each is booked once. Only what is durable is acknowledged.
-    fn credits(&mut self, from: ShardId, credits: Vec<(u64, Credit)>) {
+    fn credits(&mut self, from: ShardId, credits: Vec<(u64, Arc<Credit>)>) {
         let mut acks = Vec::new();
         for (number, credit) in credits {
             let channel = ChannelNumber { peer: from, number };
@@ -450,7 +450,7 @@ impl Open {
     }
 
     /// Has an account say that a transfer answered as pending came to its end.
-    pub(in crate::shard) fn say_late(&self, credit: &Credit) {
+    pub(in crate::shard) fn say_late(&self, credit: &Arc<Credit>) {
         let returns = matches!(credit.purpose, ledger::Purpose::Return { .. });
         // What was released from suspense is on the payee's shard, which has no say for the payer.
         let elsewhere = self.shared.node.shard_of(credit.payer.account) != self.shared.id;
@@ -461,7 +461,7 @@ impl Open {
         }
         let (reply, _) = Reply::new(None);
         let message =
-            crate::account::AccountMessage::Late { transfer: credit.transfer, origin: credit.origin.clone(), reply };
+            crate::account::AccountMessage::Late { credit: Arc::clone(credit), reply };
         self.shared.tell(credit.payer.account, message).ok();
     }
 
@@ -516,7 +516,7 @@ impl Open {
 /// What a durable record asks of the channels.
 #[derive(Default)]
 struct Effects {
-    credits: BTreeMap<ShardId, Vec<(u64, Credit)>>,
+    credits: BTreeMap<ShardId, Vec<(u64, Arc<Credit>)>>,
     acks: BTreeMap<ShardId, Vec<Ack>>,
 }
 

@@ -41,27 +41,24 @@ impl Patient {
 /// A credit on its way.
 #[derive(Debug)]
 struct OnItsWay {
-    credit: Credit,
+    credit: Arc<Credit>,
     since: Instant,
     sent_at: Instant,
     acknowledged: bool,
     waiters: Vec<Patient>,
 }
 
-/// The sending end of one channel.
-#[derive(Debug, Default)]
-struct Sending {
-    /// The last number that is durable.
-    last: u64,
-    credits: BTreeMap<u64, OnItsWay>,
-    /// Numbers beyond the first that is still on its way, acknowledged and not journalled.
-    fresh: Vec<u64>,
-}
-
-/// The sending ends of one shard.
+/// The sending ends of one shard. One map holds what is on its way to all peers: most channels are empty
+/// at any time, and a map of each would be a cache miss of each.
 #[derive(Debug, Default)]
 pub(crate) struct Channels {
-    peers: BTreeMap<ShardId, Sending>,
+    credits: BTreeMap<ChannelNumber, OnItsWay>,
+    /// The last durable number of each channel.
+    last: HashMap<ShardId, u64>,
+    /// How many credits are on their way on each channel.
+    depths: HashMap<ShardId, usize>,
+    /// Numbers that are settled and not journalled, by channel.
+    fresh: BTreeMap<ShardId, Vec<u64>>,
     /// Callers in the order in which their patience ends.
     patience: VecDeque<(Instant, ChannelNumber)>,
     /// Credits on their way, by account.
@@ -87,29 +84,33 @@ pub(crate) enum Acknowledged {
     /// Nothing.
     Settled,
     /// The transfer was answered as pending: its account must say that it has come to its end.
-    Late(Credit),
+    Late(Arc<Credit>),
 }
 
 impl Channels {
     /// A credit became durable and is being sent.
-    pub(crate) fn begin(&mut self, channel: ChannelNumber, credit: Credit, now: Instant) {
+    pub(crate) fn begin(&mut self, channel: ChannelNumber, credit: Arc<Credit>, now: Instant) {
         *self.accounts.entry(credit.payer.account).or_default() += 1;
-        let sending = self.peers.entry(channel.peer).or_default();
-        sending.last = sending.last.max(channel.number);
+        *self.depths.entry(channel.peer).or_default() += 1;
+        self.last(channel.peer, channel.number);
         let begun = OnItsWay { credit, since: now, sent_at: now, acknowledged: false, waiters: Vec::new() };
-        sending.credits.insert(channel.number, begun);
+        self.credits.insert(channel, begun);
     }
 
     /// The channel's numbers up to `last` were given before.
     pub(crate) fn last(&mut self, peer: ShardId, last: u64) {
-        let sending = self.peers.entry(peer).or_default();
-        sending.last = sending.last.max(last);
+        let known = self.last.entry(peer).or_default();
+        *known = last.max(*known);
+    }
+
+    /// What is on its way to a peer, in order.
+    fn to(&self, peer: ShardId) -> impl Iterator<Item = (&ChannelNumber, &OnItsWay)> {
+        self.credits.range(ChannelNumber { peer, number: 0 }..=ChannelNumber { peer, number: u64::MAX })
     }
 
     /// Lets a caller wait for a credit. Answers at once if it is settled.
     pub(crate) fn wait(&mut self, channel: ChannelNumber, patient: Patient, until: Instant) {
-        let credit = self.peers.get_mut(&channel.peer).and_then(|sending| sending.credits.get_mut(&channel.number));
-        match credit {
+        match self.credits.get_mut(&channel) {
             Some(credit) if !credit.acknowledged => {
                 credit.waiters.push(patient);
                 self.patience.push_back((until, channel));
@@ -126,8 +127,8 @@ impl Channels {
         ack: Ack,
         on_time: impl Fn(&Credit) -> bool,
     ) -> Option<Acknowledged> {
-        let sending = self.peers.get_mut(&peer)?;
-        let credit = sending.credits.get_mut(&ack.number).filter(|credit| !credit.acknowledged)?;
+        let channel = ChannelNumber { peer, number: ack.number };
+        let credit = self.credits.get_mut(&channel).filter(|credit| !credit.acknowledged)?;
         credit.acknowledged = true;
         // A diverted credit comes back as a transfer of its own: what became of it is heard then.
         let status = if ack.diverted { Status::Pending } else { Status::Completed };
@@ -135,11 +136,10 @@ impl Channels {
             patient.answer(status);
         }
         if on_time(&credit.credit) || ack.diverted {
-            self.settle(ChannelNumber { peer, number: ack.number });
+            self.settle(channel);
             return Some(Acknowledged::Settled);
         }
-        let credit = credit.credit.clone();
-        let channel = ChannelNumber { peer, number: ack.number };
+        let credit = Arc::clone(&credit.credit);
         self.late.insert(credit.transfer, Late { channel, asked_at: Instant::now(), said: false });
         Some(Acknowledged::Late(credit))
     }
@@ -164,12 +164,11 @@ impl Channels {
     }
 
     /// Late transfers whose accounts were asked longer ago than `after` and have not said so.
-    pub(crate) fn unsaid(&mut self, now: Instant, after: Duration) -> Vec<Credit> {
+    pub(crate) fn unsaid(&mut self, now: Instant, after: Duration) -> Vec<Arc<Credit>> {
         let mut unsaid = Vec::new();
         for late in self.late.values_mut().filter(|late| !late.said && now.duration_since(late.asked_at) >= after) {
             late.asked_at = now;
-            let sending = self.peers.get(&late.channel.peer);
-            unsaid.extend(sending.and_then(|sending| Some(sending.credits.get(&late.channel.number)?.credit.clone())));
+            unsaid.extend(self.credits.get(&late.channel).map(|credit| Arc::clone(&credit.credit)));
         }
         unsaid
     }
@@ -177,15 +176,17 @@ impl Channels {
     /// The shard has stopped: who waits is told that nobody knows.
     pub(crate) fn stop(&mut self) {
         self.patience.clear();
-        for credit in self.peers.values_mut().flat_map(|sending| sending.credits.values_mut()) {
+        for credit in self.credits.values_mut() {
             credit.waiters.clear();
         }
     }
 
     fn settle(&mut self, channel: ChannelNumber) {
-        let Some(sending) = self.peers.get_mut(&channel.peer) else { return };
-        let Some(credit) = sending.credits.remove(&channel.number) else { return };
-        sending.fresh.push(channel.number);
+        let Some(credit) = self.credits.remove(&channel) else { return };
+        self.fresh.entry(channel.peer).or_default().push(channel.number);
+        if let Some(depth) = self.depths.get_mut(&channel.peer) {
+            *depth -= 1;
+        }
         let account = credit.credit.payer.account;
         if let Some(count) = self.accounts.get_mut(&account) {
             *count -= 1;
@@ -197,29 +198,26 @@ impl Channels {
 
     /// What is settled and not journalled, one event a peer.
     pub(crate) fn notes(&mut self) -> Vec<ShardEvent> {
-        let mut notes = Vec::new();
-        for (peer, sending) in &mut self.peers {
-            if sending.fresh.is_empty() {
-                continue;
-            }
-            let first = sending.credits.first_key_value().map(|(number, _)| *number);
-            let through = first.map_or(sending.last, |first| first - 1);
-            let mut beyond = std::mem::take(&mut sending.fresh);
+        let fresh = std::mem::take(&mut self.fresh);
+        let note = |(peer, mut beyond): (ShardId, Vec<u64>)| {
+            let first = self.to(peer).next().map(|(channel, _)| channel.number);
+            let last = self.last.get(&peer).copied().unwrap_or_default();
+            let through = first.map_or(last, |first| first - 1);
             beyond.retain(|number| *number > through);
-            notes.push(ShardEvent::Settled { peer: *peer, through, beyond });
-        }
-        notes
+            ShardEvent::Settled { peer, through, beyond }
+        };
+        fresh.into_iter().map(note).collect()
     }
 
     /// Whether anything is settled and not journalled.
     pub(crate) fn has_notes(&self) -> bool {
-        self.peers.values().any(|sending| !sending.fresh.is_empty())
+        !self.fresh.is_empty()
     }
 
     /// Answers the callers whose patience is over: their transfers are pending.
     pub(crate) fn lose_patience(&mut self, now: Instant) {
         while let Some((_, channel)) = self.patience.pop_front_if(|(until, _)| *until <= now) {
-            let credit = self.peers.get_mut(&channel.peer).and_then(|sending| sending.credits.get_mut(&channel.number));
+            let credit = self.credits.get_mut(&channel);
             for patient in credit.map(|credit| std::mem::take(&mut credit.waiters)).unwrap_or_default() {
                 patient.answer(Status::Pending);
             }
@@ -227,28 +225,22 @@ impl Channels {
     }
 
     /// Credits that were sent longer ago than `after` and are not acknowledged, to be sent again.
-    pub(crate) fn resend(&mut self, now: Instant, after: Duration) -> Vec<(ShardId, Vec<(u64, Credit)>)> {
-        let mut again = Vec::new();
-        for (peer, sending) in &mut self.peers {
-            let mut credits = Vec::new();
-            for (number, credit) in &mut sending.credits {
-                if !credit.acknowledged && now.duration_since(credit.sent_at) >= after {
-                    credit.sent_at = now;
-                    credits.push((*number, credit.credit.clone()));
-                }
-            }
-            if !credits.is_empty() {
-                again.push((*peer, credits));
+    pub(crate) fn resend(&mut self, now: Instant, after: Duration) -> Vec<(ShardId, Vec<(u64, Arc<Credit>)>)> {
+        let mut again: BTreeMap<ShardId, Vec<(u64, Arc<Credit>)>> = BTreeMap::new();
+        for (channel, credit) in &mut self.credits {
+            if !credit.acknowledged && now.duration_since(credit.sent_at) >= after {
+                credit.sent_at = now;
+                again.entry(channel.peer).or_default().push((channel.number, Arc::clone(&credit.credit)));
             }
         }
-        again
+        again.into_iter().collect()
     }
 
     /// When to come back, if the channel to `peer` takes no new credits now.
     pub(crate) fn stalled(&self, peer: ShardId, most: usize, longest: Duration) -> Option<Duration> {
-        let sending = self.peers.get(&peer)?;
-        let oldest = sending.credits.values().find(|credit| !credit.acknowledged)?;
-        let stalled = sending.credits.len() >= most || oldest.since.elapsed() >= longest;
+        let depth = self.depths.get(&peer).copied().filter(|depth| *depth > 0)?;
+        let (_, oldest) = self.to(peer).find(|(_, credit)| !credit.acknowledged)?;
+        let stalled = depth >= most || oldest.since.elapsed() >= longest;
         stalled.then(|| Duration::from_secs(1))
     }
 
@@ -259,8 +251,7 @@ impl Channels {
 
     /// Whether this credit is not known to be with its receiver.
     pub(crate) fn is_on_its_way(&self, channel: ChannelNumber) -> bool {
-        let credit = self.peers.get(&channel.peer).and_then(|sending| sending.credits.get(&channel.number));
-        credit.is_some_and(|credit| !credit.acknowledged)
+        self.credits.get(&channel).is_some_and(|credit| !credit.acknowledged)
     }
 
     /// The transfers of an account that are on their way.
@@ -268,7 +259,7 @@ impl Channels {
         if !self.accounts.contains_key(&account) {
             return Vec::new();
         }
-        let credits = self.peers.values().flat_map(|sending| sending.credits.values());
+        let credits = self.credits.values();
         credits
             .filter(|credit| credit.credit.payer.account == account && !credit.acknowledged)
             .map(|credit| credit.credit.transfer)
@@ -278,7 +269,7 @@ impl Channels {
     /// Credits without an acknowledgement, and the age of the oldest.
     pub(crate) fn depth(&self) -> (usize, Duration) {
         let waiting =
-            || self.peers.values().flat_map(|sending| sending.credits.values()).filter(|credit| !credit.acknowledged);
+            || self.credits.values().filter(|credit| !credit.acknowledged);
         let oldest = waiting().map(|credit| credit.since.elapsed()).max().unwrap_or_default();
         (waiting().count(), oldest)
     }
@@ -314,7 +305,7 @@ mod tests {
     fn begun(count: u64) -> Channels {
         let mut channels = Channels::default();
         for number in 1..=count {
-            channels.begin(ChannelNumber { peer: PEER, number }, credit(number), Instant::now());
+            channels.begin(ChannelNumber { peer: PEER, number }, Arc::new(credit(number)), Instant::now());
         }
         channels
     }
@@ -355,13 +346,13 @@ mod tests {
         channels.acknowledge(PEER, ack(1), |_| false);
         assert!(channels.unsaid(Instant::now(), after).is_empty());
         tokio::time::advance(after).await;
-        assert_eq!(channels.unsaid(Instant::now(), after), [credit(1)]);
+        assert_eq!(channels.unsaid(Instant::now(), after), [Arc::new(credit(1))]);
         assert!(channels.say(credit(1).transfer));
         assert!(!channels.say(credit(1).transfer), "once");
         tokio::time::advance(after).await;
         assert!(channels.unsaid(Instant::now(), after).is_empty(), "it is about to");
         channels.unsay(credit(1).transfer);
-        assert_eq!(channels.unsaid(Instant::now(), after), [credit(1)]);
+        assert_eq!(channels.unsaid(Instant::now(), after), [Arc::new(credit(1))]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -385,7 +376,7 @@ mod tests {
         assert!(channels.resend(Instant::now(), after).is_empty());
         channels.acknowledge(PEER, ack(1), |_| true);
         tokio::time::advance(after).await;
-        assert_eq!(channels.resend(Instant::now(), after), [(PEER, vec![(2, credit(2))])]);
+        assert_eq!(channels.resend(Instant::now(), after), [(PEER, vec![(2, Arc::new(credit(2)))])]);
         assert!(channels.resend(Instant::now(), after).is_empty(), "not twice at once");
     }
 

@@ -248,7 +248,7 @@ impl Shared {
     }
 
     /// Hands a credit to its account, once: a number that is handed or queued is not handed again.
-    pub(crate) fn hand(&self, channel: ChannelNumber, credit: domain::ledger::Credit) {
+    pub(crate) fn hand(&self, channel: ChannelNumber, credit: Arc<domain::ledger::Credit>) {
         let mut core = self.core.lock();
         let handed = core.received.contains_key(&channel) && !crate::mutant::is(crate::mutant::Mutant::NoHandedState);
         if !core.open || handed {

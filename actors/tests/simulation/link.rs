@@ -59,7 +59,7 @@ impl SimLink {
 }
 
 impl Link for SimLink {
-    fn credits(&self, _: &Node, to: ShardId, from: ShardId, credits: Vec<(u64, Credit)>) {
+    fn credits(&self, _: &Node, to: ShardId, from: ShardId, credits: Vec<(u64, Arc<Credit>)>) {
         for credit in credits {
             self.send(move |node| LocalLink.credits(node, to, from, vec![credit.clone()]));
         }

@@ -3,6 +3,7 @@
 //! Nothing but the fold of the shard's durable events, in the order of its journal.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -126,7 +127,8 @@ pub struct Outgoing {
     /// The last number given.
     pub last: u64,
     /// Credits that the peer has not been heard to have.
-    pub unsettled: BTreeMap<u64, Credit>,
+    /// Shared, because who sends them keeps them too.
+    pub unsettled: BTreeMap<u64, Arc<Credit>>,
 }
 
 /// The receiving end of the channel from one peer: what was booked once and for all.
@@ -392,7 +394,7 @@ impl Shard {
             return Err(Broken("a channel's number is not the next"));
         }
         outgoing.last = channel.number;
-        outgoing.unsettled.insert(channel.number, credit);
+        outgoing.unsettled.insert(channel.number, Arc::new(credit));
         Ok(())
     }
 

@@ -192,10 +192,10 @@ fn what_rests_in_suspense_leaves_it_once() {
         Suspended { credit: a_credit(1, Purpose::Transfer), reason: DivertReason::Frozen, at: Timestamp(10) };
     assert_eq!(rests.suspense.get(&transfer_id(1)), Some(&suspended));
     let released = own(&rests, &resolved(1, Resolution::Released { channel: channel(HERE, 1) })).unwrap();
-    assert_eq!(released.outgoing[&HERE].unsettled[&1], suspended.credit, "it is offered as it came");
+    assert_eq!(*released.outgoing[&HERE].unsettled[&1], suspended.credit, "it is offered as it came");
     let returned = own(&rests, &resolved(1, Resolution::Returned(back(4)))).unwrap();
     let way_back = &returned.outgoing[&PEER].unsettled[&4];
-    assert_eq!(way_back, &Shard::return_of(&suspended.credit, back(4)));
+    assert_eq!(**way_back, Shard::return_of(&suspended.credit, back(4)));
     assert_eq!(
         (way_back.transfer, way_back.purpose),
         (transfer_id(99), Purpose::Return { of: transfer_id(1), refund_of: None })

@@ -140,7 +140,7 @@ impl Ledger {
             }
             Request::Close => {
                 let shard = self.shard(shard_of(account.id));
-                let theirs = |credit: &Credit| credit.payer.account == account.id;
+                let theirs = |credit: &std::sync::Arc<Credit>| credit.payer.account == account.id;
                 facts.unsettled = shard.outgoing.values().any(|channel| channel.unsettled.values().any(theirs));
             }
             _ => {}
@@ -180,7 +180,7 @@ impl Ledger {
     fn note_given(&mut self, home: ShardId) {
         for (peer, channel) in &self.shards[&home].outgoing {
             if let Some((number, credit)) = channel.unsettled.last_key_value() {
-                self.given.entry((home, *peer, *number)).or_insert_with(|| credit.clone());
+                self.given.entry((home, *peer, *number)).or_insert_with(|| (**credit).clone());
             }
         }
     }
