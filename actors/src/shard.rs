@@ -460,8 +460,7 @@ impl Open {
             return;
         }
         let (reply, _) = Reply::new(None);
-        let message =
-            crate::account::AccountMessage::Late { credit: Arc::clone(credit), reply };
+        let message = crate::account::AccountMessage::Late { credit: Arc::clone(credit), reply };
         self.shared.tell(credit.payer.account, message).ok();
     }
 

@@ -268,8 +268,7 @@ impl Channels {
 
     /// Credits without an acknowledgement, and the age of the oldest.
     pub(crate) fn depth(&self) -> (usize, Duration) {
-        let waiting =
-            || self.credits.values().filter(|credit| !credit.acknowledged);
+        let waiting = || self.credits.values().filter(|credit| !credit.acknowledged);
         let oldest = waiting().map(|credit| credit.since.elapsed()).max().unwrap_or_default();
         (waiting().count(), oldest)
     }

@@ -79,7 +79,11 @@ fn transit_is_what_no_receiver_has(ledger: &Ledger) {
     for ((from, to, number), credit) in ledger.in_flight() {
         *flying.entry((from, to, credit.currency)).or_default() += i128::from(credit.amount.get());
         let unsettled = &ledger.shards[&from].outgoing[&to].unsettled;
-        assert_eq!(unsettled.get(&number).map(|sent| &**sent), Some(&credit), "what is in flight is sent until it is settled");
+        assert_eq!(
+            unsettled.get(&number).map(|sent| &**sent),
+            Some(&credit),
+            "what is in flight is sent until it is settled"
+        );
     }
     transit.retain(|_, amount| *amount != 0);
     assert_eq!(transit, flying);
