@@ -56,7 +56,18 @@ async def follow(url, token, device, after=None):
     return socket, seen[0], seen[-1]
 
 
+def erase_somebody(url):
+    """Makes and erases a person, whose words `ops/test-node` then looks for on the disk."""
+    person = sign_up(url, "zebedee")
+    note = {"amount": 5, "description": "a word of zebedee"}
+    request(url, "POST", "/api/v1/account/deposit", note, person["token"], uuid.uuid4().hex)
+    request(url, "POST", "/api/v1/account/withdraw", note, person["token"], uuid.uuid4().hex)
+    status, _ = request(url, "DELETE", "/api/v1/user/me", {"password": "correct horse"}, person["token"])
+    assert status == 204, status
+
+
 async def main(url):
+    erase_somebody(url)
     asha, ravi = sign_up(url, "asha"), sign_up(url, "ravi")
     key = uuid.uuid4().hex
     status, first = request(url, "POST", "/api/v1/account/deposit", {"amount": "100.50"}, asha["token"], key)
@@ -109,7 +120,16 @@ async def main(url):
     refused = (await frames_until(payee, lambda frame: frame.get("id") == "2"))[-1]
     assert refused["type"] == "error" and refused["code"] == "insufficient_funds", refused
 
-    for socket in (payer, payee, other):
+    # Signing out ends the connections of that login, and of no other.
+    request(url, "POST", "/api/v1/auth/signout", {"refreshToken": asha["refreshToken"]}, asha["token"])
+    try:
+        await frames_until(payer, lambda frame: False)
+    except websockets.ConnectionClosed as closed:
+        assert closed.rcvd.code == 4403, closed
+    await payee.send(json.dumps({"type": "ping", "id": "still here"}))
+    await frames_until(payee, lambda frame: frame.get("id") == "still here")
+
+    for socket in (payee, other):
         await socket.close()
     print("two people heard of one transfer on both sides")
 

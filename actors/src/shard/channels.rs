@@ -77,6 +77,9 @@ struct Late {
     said: bool,
 }
 
+/// Credits with their numbers on one channel.
+pub(crate) type Numbered = Vec<(u64, Arc<Credit>)>;
+
 /// What an acknowledgement asks for.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "lives for one match")]
@@ -225,8 +228,8 @@ impl Channels {
     }
 
     /// Credits that were sent longer ago than `after` and are not acknowledged, to be sent again.
-    pub(crate) fn resend(&mut self, now: Instant, after: Duration) -> Vec<(ShardId, Vec<(u64, Arc<Credit>)>)> {
-        let mut again: BTreeMap<ShardId, Vec<(u64, Arc<Credit>)>> = BTreeMap::new();
+    pub(crate) fn resend(&mut self, now: Instant, after: Duration) -> Vec<(ShardId, Numbered)> {
+        let mut again: BTreeMap<ShardId, Numbered> = BTreeMap::new();
         for (channel, credit) in &mut self.credits {
             if !credit.acknowledged && now.duration_since(credit.sent_at) >= after {
                 credit.sent_at = now;
