@@ -1,6 +1,6 @@
 //! WebSocket frames of the subprotocol `quickpe.v1`.
 //!
-//! [`client`] is what a client sends, [`server`] what a server sends, [`decode`] reads either from
+//! [`client`] is what a client sends, [`server`] what a server sends, [`decode()`] reads either from
 //! text, [`message`] writes the one frame that is written often: once for all its receivers.
 
 pub mod client;

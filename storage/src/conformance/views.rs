@@ -1,4 +1,4 @@
-//! What every adapter of [`Views`](crate::views::Views) must do.
+//! What every adapter of [`Views`] must do.
 
 #![allow(clippy::expect_used, reason = "a suite of tests: whoever runs it wants to see the first failure")]
 

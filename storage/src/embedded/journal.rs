@@ -1,7 +1,7 @@
 //! The journal on one disk: a log of segment files a space, which all its shards share.
 //!
 //! One thread owns the log's end ([`writer`]), another makes segments ahead of use ([`maker`]). What
-//! lies where is in [`segment`] and [`frame`]; what opening makes of it in [`recover`] and [`tail`].
+//! lies where is in [`segment`] and [`frame`]; what opening makes of it in [`mod@recover`] and [`tail`].
 //!
 //! Bounded: the requests queued ([`QUEUE_RECORDS_MAX`]), the memory a shard ([`index`]), what opening
 //! reads (see [`OpenFrom`]) and the files held open. The log itself only grows: it is the truth.
