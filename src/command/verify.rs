@@ -6,8 +6,7 @@
 //! originals; that what channels gave, booked and have in transit agrees to the last credit; and that positions,
 //! checkpoint rows, event rows and cells of the views are what the replay makes them.
 //!
-//! Memory: about 200 bytes an account, 8 bytes an effect and 8 a credit (10 million transfers over a million accounts:
-//! 360 MB), and what is open on the shards. Ids are kept as 64 bits; two that meet are told apart by a second reading.
+//! Memory: about 200 bytes an account, 8 bytes an effect and 8 a credit, and what is open on the shards. Ids are kept as 64 bits; two that meet are told apart by a second reading.
 //!
 //! A running node verifies itself up to the record that is its last when it begins, and then asks its shards,
 //! receivers before senders, so that what moves meanwhile looks like money in transit and never like money made.

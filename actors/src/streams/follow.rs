@@ -165,7 +165,15 @@ impl Follow {
                 if self.go_live() {
                     return;
                 }
+                // A store that answers at once gives no other task a turn.
+                tokio::task::yield_now().await;
                 continue;
+            }
+            if events.first().is_some_and(|first| first.offset != heard + 1) {
+                // Views and journal disagree. Nothing may be skipped in silence, so nothing more is said.
+                tracing::error!(account = %self.account, after = heard, "a stream has a hole");
+                self.outbox.close(outbox::CloseCode::SessionFailed, "the stream cannot be read");
+                return;
             }
             for event in events {
                 match streams.encode(self.owner, &event).await {
