@@ -17,6 +17,9 @@ pub struct Redriven {
 }
 
 impl Redriven {
+    /// Nothing.
+    pub const NONE: Self = Self { messages: Vec::new() };
+
     /// Offers a message as attempt `attempt`. `false` if there is no room; one that is offered already has all its
     /// tries before it again.
     pub fn offer(&mut self, offset: u64, attempt: u32, policy: &Policy, now: Millis, jitter: u32) -> bool {

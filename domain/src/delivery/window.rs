@@ -190,6 +190,14 @@ impl Window {
         }
     }
 
+    /// Whether nothing is waited for or kept.
+    pub fn is_empty(&self) -> bool {
+        match &self.0 {
+            Kind::Tracked(window) => window.is_empty(),
+            Kind::Counted(window) => window.waiting() == 0,
+        }
+    }
+
     /// Messages that are waited for.
     pub const fn waiting(&self) -> u32 {
         match &self.0 {

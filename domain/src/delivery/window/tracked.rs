@@ -39,6 +39,10 @@ impl Tracked {
         self.waiting
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
     pub(super) fn room(&self, policy: &Policy) -> u32 {
         let kept = u32::try_from(self.messages.len()).unwrap_or(u32::MAX);
         let kept_max = policy.window.saturating_mul(KEPT_WINDOWS);
