@@ -18,7 +18,7 @@ use actors::outbox::frame;
 use actors::session::SessionContext;
 use actors::sessions::SessionsMessage;
 use actors::streams::account::AccountStreams;
-use actors::streams::{Streams, StreamsArgs, StreamsPublisher};
+use actors::streams::{StreamsArgs, StreamsPublisher};
 use domain::ids::{LoginId, ShardId, UserId};
 use domain::ledger::Event;
 use parking_lot::RwLock;
@@ -92,7 +92,7 @@ impl Live {
         stop: CancellationToken,
     ) -> Result<Self, Failure> {
         let delivery = &app.config.delivery;
-        let streams = Streams::new(app.epoch.clone(), delivery.clone(), rand::random());
+        let streams = Arc::clone(&app.streams);
         let presenter = Arc::new(presenter::AppPresenter(Arc::clone(app)));
         let accounts = AccountStreams::new(app.ledger.clone(), presenter, app.epoch.clone(), &delivery.money);
         let streams_publisher = StreamsPublisher::new(Arc::clone(&streams));

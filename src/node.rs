@@ -15,10 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::clock::{BusinessZone, WallClock};
-use actors::dead_letters::DeadLetterBox;
+use actors::dead_letters::{DeadLetterBox, DeadLettersArgs};
 use actors::ledger::Ledger;
 use actors::node::{LocalLink, Node, Publisher, Stores};
 use actors::shards::ShardsMessage;
+use actors::streams::Streams;
 use domain::ids::ShardId;
 use domain::ledger::Event;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -90,6 +91,8 @@ impl Assembly {
 
         let zone = BusinessZone::new(&store.founding.business_zone)
             .ok_or_else(|| Failure::damaged(format!("{}: an unknown business zone", layout.founding().display())))?;
+        let post = DeadLetterBox::default();
+        let streams = Streams::new(store.founding.epoch.clone(), config.delivery.clone(), post.clone(), rand::random());
         let node = Arc::new(Node::new(
             store.shards,
             config.ledger.clone(),
@@ -98,10 +101,16 @@ impl Assembly {
             Stores { journal: Arc::clone(&stores.journal) as _, views: Arc::clone(&stores.views) as _ },
             Arc::new(LocalLink),
             publisher,
-            DeadLetterBox::default(),
+            post.clone(),
         ));
         let broken = CancellationToken::new();
-        let dead_letters = Arc::new(LedgerDeadLetters::new(people.deliveries()));
+        let dead_letters = DeadLettersArgs {
+            store: Arc::new(LedgerDeadLetters::new(people.deliveries())),
+            deliveries: people.deliveries(),
+            streams: Arc::clone(&streams),
+            clock: Arc::clone(&clock),
+            post: post.clone(),
+        };
         let args = RootArgs { node: Arc::clone(&node), dead_letters, broken: broken.clone() };
         let failed =
             |error: &dyn std::fmt::Display| Failure::failed(format!("the node's actors do not start: {error}"));
@@ -123,7 +132,9 @@ impl Assembly {
             epoch: store.founding.epoch.clone(),
             currency: store.currency,
             sessions: SessionsHandle::default(),
-            readiness: Arc::new(Readiness::new(node)),
+            streams,
+            dead_letters: post,
+            readiness: Arc::new(Readiness::new(node, config.delivery.dead_letters_per_minute_max)),
             config,
             metrics,
         });

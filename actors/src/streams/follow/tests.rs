@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::config::DeliveryConfig;
+use crate::dead_letters::DeadLetterBox;
 use crate::streams::Streams;
 use crate::streams::sweeper::Sweeper;
 use crate::streams::topic::{Encoded, Source, Unreadable};
@@ -70,7 +71,7 @@ impl Scene {
     async fn new(class: Class, head: u64, after: u64, change: impl FnOnce(&mut DeliveryConfig)) -> Self {
         let mut config = DeliveryConfig::default();
         change(&mut config);
-        let streams = Streams::new("e".to_owned(), config, 7);
+        let streams = Streams::new("e".to_owned(), config, DeadLetterBox::default(), 7);
         Actor::spawn(None, Sweeper, Arc::clone(&streams)).await.unwrap();
         let kept = Arc::new(Kept { head: Mutex::new(head), ..Kept::default() });
         let source = Arc::clone(&kept) as _;
