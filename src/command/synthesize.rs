@@ -102,7 +102,7 @@ fn new_user(context: &Context, run: &str, number: usize, hash: &str) -> Result<N
 
 /// Deposits to everybody.
 async fn fund(context: &Context, users: &[UserId], balance: Minor, out: &Output) -> Result<(), Failure> {
-    let deposits = users.to_vec().into_iter().map(|user| {
+    let deposits = users.iter().copied().map(|user| {
         let account = AccountId::of(user, context.app.currency);
         let transfer = TransferId(random(account, rand::random()));
         submit(context, user, Request::Deposit { transfer, amount: balance, fingerprint: None, note: None })

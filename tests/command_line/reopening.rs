@@ -3,23 +3,12 @@
 //!
 //! `REOPEN_TRANSFERS=10000000 REOPEN_ACCOUNTS=1000000` for the long run, best with `--release`. Times and
 //! memory are printed, not asserted; how much is read is.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    unreachable_pub,
-    dead_code,
-    reason = "a test that prints figures, with helpers that it shares"
-)]
-
-#[path = "command_line/process.rs"]
-mod process;
+#![allow(clippy::print_stdout, reason = "figures to read")]
 
 use std::path::Path;
 use std::time::Instant;
 
-use process::{Node, code, run, said};
+use crate::process::{Node, code, run, said};
 
 /// Opening reads no more than this, whatever the store holds: the bound of the tail on the log.
 const REPLAY_BYTES_MAX: u64 = 64 << 20;
