@@ -11,5 +11,6 @@
 pub mod ids;
 pub mod ledger;
 pub mod money;
+pub mod room;
 pub mod sealed;
 pub mod time;
