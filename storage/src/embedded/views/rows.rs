@@ -156,7 +156,7 @@ pub(super) fn position_keys() -> std::ops::Range<[u8; 1]> {
 /// The journal in a position's key.
 pub(super) fn journal_in_position_key(key: &[u8]) -> Option<JournalKey> {
     let [POSITION, space, high, low] = *key else { return None };
-    let space = [Space::Ledger].into_iter().find(|known| known.number() == space)?;
+    let space = Space::ALL.into_iter().find(|known| known.number() == space)?;
     Some(JournalKey { space, shard: ShardId(u16::from_be_bytes([high, low])) })
 }
 
@@ -183,6 +183,9 @@ const fn cell_byte(table: Table) -> u8 {
         Table::Transfers => 1,
         Table::Holds => 2,
         Table::HoldsOfAccount => 3,
+        Table::RoomKeys => 4,
+        Table::RoomRedactions => 5,
+        Table::RoomsOfMember => 6,
     }
 }
 
