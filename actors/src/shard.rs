@@ -85,6 +85,8 @@ pub enum ShardMessage {
     Sweep,
     /// A reader waits for views to have what is durable.
     Project,
+    /// The projector has done what it was told.
+    Projected,
     /// List what rests in suspense, or resolve one of it.
     Suspense {
         /// What to do.
@@ -158,8 +160,10 @@ pub struct ShardState {
 /// What an open shard has.
 pub(crate) struct Open {
     shared: Arc<Shared>,
-    /// The fold of all that is durable.
+    /// The fold of all that is durable, and of nothing else: views are given it.
     ledger: ledger::Shard,
+    /// Accounts whose quarantine is queued.
+    quarantining: BTreeSet<AccountId>,
     generation: Generation,
     term: u64,
     /// When this term began.
@@ -177,6 +181,10 @@ pub(crate) struct Open {
     uses: std::collections::VecDeque<(Instant, u64)>,
     closing: Vec<oneshot::Sender<()>>,
     projector: ActorRef<crate::projector::ProjectorMessage>,
+    /// A projection is under way.
+    projecting: bool,
+    /// Another one was asked for meanwhile.
+    wanted: bool,
 }
 
 impl Actor for Shard {
@@ -211,6 +219,7 @@ impl Actor for Shard {
             ShardMessage::Acks { from, acks } => open.acks(from, &acks),
             ShardMessage::Sweep => open.sweep(&me)?,
             ShardMessage::Project => open.project(),
+            ShardMessage::Projected => open.projected(),
             ShardMessage::Suspense { action, reply } => open.suspense(action, reply),
             ShardMessage::EndQuarantine { account, origin, reply } => open.end_quarantine(account, origin, reply),
             ShardMessage::Inspect { reply } => {
@@ -317,6 +326,9 @@ impl Open {
                         None => self.report(credit, *reason, *at),
                     }
                 }
+                ShardEvent::Quarantined { account, .. } => {
+                    self.quarantining.remove(account);
+                }
                 ShardEvent::SuspenseResolved { transfer, resolution, .. } => {
                     self.resolving.remove(transfer);
                     match resolution {
@@ -410,7 +422,7 @@ impl Open {
             }) {
                 // Its sender keeps it and sends it again, when the numbers before it are booked. The next
                 // of them is never turned away: it is what all others wait for.
-            } else if self.ledger.quarantined.contains(&credit.payee.account) {
+            } else if self.is_quarantined(credit.payee.account) {
                 self.divert(channel, &credit);
             } else {
                 self.shared.hand(channel, credit);
@@ -454,7 +466,7 @@ impl Open {
         let returns = matches!(credit.purpose, ledger::Purpose::Return { .. });
         // What was released from suspense is on the payee's shard, which has no say for the payer.
         let elsewhere = self.shared.node.shard_of(credit.payer.account) != self.shared.id;
-        if returns || elsewhere || self.ledger.quarantined.contains(&credit.payer.account) {
+        if returns || elsewhere || self.is_quarantined(credit.payer.account) {
             // A return is nobody's answer, and a quarantined account says nothing.
             self.shared.channels.lock().told(credit.transfer);
             return;
@@ -465,7 +477,7 @@ impl Open {
     }
 
     fn end_quarantine(&mut self, account: AccountId, origin: ledger::Origin, reply: oneshot::Sender<bool>) {
-        let quarantined = self.ledger.quarantined.contains(&account);
+        let quarantined = self.is_quarantined(account);
         if quarantined {
             self.failures.remove(&account);
             let meta = ledger::Meta { at: self.shared.now().at, origin };

@@ -67,6 +67,13 @@ pub enum Table {
     RoomsOfMember = 6,
 }
 
+impl Table {
+    /// The number under which it is stored.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+}
+
 /// One small value of one writing shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cell {

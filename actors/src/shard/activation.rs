@@ -30,7 +30,7 @@ type Loaded = Result<Option<Arc<ledger::Account>>, Arc<Error>>;
 impl Open {
     /// An account has mail and no actor.
     pub(super) async fn activate(&mut self, me: &ActorRef<ShardMessage>, account: AccountId) {
-        if self.ledger.quarantined.contains(&account) {
+        if self.is_quarantined(account) {
             let mail = self.shared.abandon(account);
             Self::refuse_quarantined(mail, CommandError::Unavailable);
             return;
@@ -146,13 +146,18 @@ impl Open {
         *failures >= FAILURES_MAX
     }
 
+    /// Whether nothing is asked of the account.
+    pub(super) fn is_quarantined(&self, account: AccountId) -> bool {
+        self.ledger.quarantined.contains(&account) || self.quarantining.contains(&account)
+    }
+
     /// Asks nothing of the account any more, until an operator has looked at it.
     fn quarantine(&mut self, account: AccountId, error: String) {
         let at = self.shared.now().at;
         metrics::quarantined();
         self.shared.node.dead_letters.report(Failure::Quarantined { account, error }, at);
         // From now on, durable or not: a crash would only find the account failing again.
-        self.ledger.quarantined.insert(account);
+        self.quarantining.insert(account);
         self.own(ShardEvent::Quarantined { account, at });
     }
 }

@@ -6,13 +6,14 @@
 //! ends the shard closes the activation under the same lock, and the next life starts from what is
 //! queued. So nothing that was decided is ever unknown to who decides next.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use domain::ids::{AccountId, ShardId};
 use domain::ledger::{Account, Change, ChannelNumber, Event, Now, Party, Resolution, ShardEvent};
+use foldhash::{HashMap, HashMapExt as _};
 use parking_lot::Mutex;
 use ractor::ActorRef;
 use storage::encoding::Item;
@@ -117,8 +118,6 @@ pub(crate) struct Shared {
     pub(crate) channels: Mutex<Channels>,
     /// How many credits rest in suspense.
     pub(crate) suspended: AtomicUsize,
-    /// A projection is under way or asked for.
-    pub(crate) projecting: AtomicBool,
     core: Mutex<Core>,
     /// All pushes up to this are durable.
     durable: AtomicU64,
@@ -165,7 +164,7 @@ impl Shared {
             pushed: 0,
             awake: false,
             numbers,
-            received: HashMap::new(),
+            received: HashMap::default(),
             projected: tail.through(),
             readers: BTreeMap::new(),
             tail,
@@ -179,7 +178,6 @@ impl Shared {
             actor,
             channels: Mutex::default(),
             suspended: AtomicUsize::new(0),
-            projecting: AtomicBool::new(false),
             core: Mutex::new(core),
             durable: AtomicU64::new(0),
             position,
@@ -503,9 +501,9 @@ impl Shared {
         self.actor.cast(ShardMessage::Project).ok();
     }
 
-    /// Records for the next projection, about `bytes` of them.
-    pub(crate) fn oldest(&self, bytes: usize) -> Vec<Arc<TailRecord>> {
-        self.core.lock().tail.oldest(bytes)
+    /// Records up to `through` that views do not have.
+    pub(crate) fn unprojected(&self, through: Slot) -> Vec<Arc<TailRecord>> {
+        self.core.lock().tail.unprojected_through(through)
     }
 
     /// Records that views do not have: their bytes, how many, and the oldest.

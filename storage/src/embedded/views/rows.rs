@@ -17,7 +17,7 @@ use crate::journal::{Hash, JournalKey, PAYLOAD_BYTES_MAX, Place, Slot, Space};
 use crate::views::{Batch, Checkpoint, Position, Table};
 
 /// The number of this layout. Views of any other are rebuilt.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// The longest second part of a cell's key, in bytes.
 pub const SORT_BYTES_MAX: usize = 64;
@@ -179,14 +179,7 @@ pub(super) fn sort_in_cell_key(key: &[u8]) -> Option<&[u8]> {
 }
 
 const fn cell_byte(table: Table) -> u8 {
-    CELL + match table {
-        Table::Transfers => 1,
-        Table::Holds => 2,
-        Table::HoldsOfAccount => 3,
-        Table::RoomKeys => 4,
-        Table::RoomRedactions => 5,
-        Table::RoomsOfMember => 6,
-    }
+    CELL + table.number()
 }
 
 /// Where an event is: the value of its row, 6 to 30 bytes, typically 12.
