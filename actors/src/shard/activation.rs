@@ -7,15 +7,17 @@ use domain::ids::AccountId;
 use domain::ledger::{self, ShardEvent};
 use futures_util::FutureExt;
 use ractor::{Actor, ActorId, ActorRef};
+use storage::encoding::Item;
 use storage::journal::Slot;
 use storage::{Error, encoding};
+use tokio::sync::oneshot;
 
-use crate::account::{Account, AccountArgs};
+use crate::account::{Account, AccountArgs, AccountMessage};
 use crate::call::CommandError;
 use crate::dead_letters::Failure;
 use crate::metrics;
 use crate::node::Node;
-use crate::shard::core::{AsOf, Shared, Start};
+use crate::shard::core::{AsOf, Push, Shared, Start};
 use crate::shard::{Open, ShardMessage};
 
 /// Activations in a row that may fail before an account is quarantined.
@@ -159,6 +161,31 @@ impl Open {
         // From now on, durable or not: a crash would only find the account failing again.
         self.quarantining.insert(account);
         self.own(ShardEvent::Quarantined { account, at });
+    }
+
+    pub(super) fn end_quarantine(&mut self, account: AccountId, origin: ledger::Origin, reply: oneshot::Sender<bool>) {
+        let quarantined = self.is_quarantined(account);
+        if quarantined {
+            self.failures.remove(&account);
+            let meta = ledger::Meta { at: self.shared.now().at, origin };
+            self.own(ShardEvent::QuarantineEnded { account, meta });
+        }
+        reply.send(quarantined).ok();
+    }
+
+    /// Journals an event of the shard itself.
+    pub(super) fn own(&self, event: ShardEvent) {
+        let push = Push { items: vec![Item::Shard(Arc::new(event))], account: None, waiter: None, credit: None };
+        self.shared.push_own(push).ok();
+    }
+
+    /// What a command to a quarantined account is answered with.
+    fn refuse_quarantined(mail: Vec<AccountMessage>, error: CommandError) {
+        for message in mail {
+            if let AccountMessage::Command { reply, .. } | AccountMessage::Late { reply, .. } = message {
+                reply.send(Err(error));
+            }
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::clock::ShardClock;
 use crate::dead_letters::Failure;
+use crate::metrics;
 use crate::projector::{Projector, ProjectorArgs};
 use crate::shard::appending::single;
 use crate::shard::core::Shared;
@@ -127,6 +128,7 @@ async fn replay(args: &ShardArgs, key: JournalKey, opened: &Opened) -> Result<Re
             tail.push(record);
         }
     }
+    metrics::replayed(&tail);
     Ok(Replayed { ledger, tail })
 }
 
