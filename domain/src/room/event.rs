@@ -26,6 +26,11 @@ pub struct RoomEvent {
 }
 
 impl RoomEvent {
+    /// How many messages were published before this event.
+    pub fn messages_before(&self) -> u64 {
+        self.messages.saturating_sub(u64::from(self.change.is_message()))
+    }
+
     /// Whether it is a message whose time is over at `now`.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         matches!(&self.change, RoomChange::Published { expires_at: Some(at), .. } if *at <= now)
@@ -139,5 +144,10 @@ impl RoomChange {
     /// Whether it is a message.
     pub const fn is_message(&self) -> bool {
         matches!(self, Self::Published { .. })
+    }
+
+    /// Whether it leaves what the room is as it was: it is about what was said.
+    pub const fn is_talk(&self) -> bool {
+        matches!(self, Self::Published { .. } | Self::Edited { .. } | Self::Deleted { .. })
     }
 }

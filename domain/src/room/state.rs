@@ -112,6 +112,15 @@ impl Room {
         Self { id, head: 0, messages: 0, profile: None }
     }
 
+    /// Passes over events up to `head` of which it is known that they changed nothing but its head and
+    /// how many messages there are: that is all that a message, an edit or a deletion changes.
+    pub fn pass(&mut self, head: u64, messages: u64) {
+        if head > self.head {
+            self.head = head;
+            self.messages = messages;
+        }
+    }
+
     /// Takes the next event.
     ///
     /// # Errors
