@@ -12,5 +12,6 @@ pub mod delivery;
 pub mod ids;
 pub mod ledger;
 pub mod money;
+pub mod room;
 pub mod sealed;
 pub mod time;
