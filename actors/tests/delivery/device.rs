@@ -24,8 +24,8 @@ pub(crate) struct Device {
     first: [Option<u64>; STREAMS.len()],
     /// What it applied, of each stream.
     applied: [BTreeSet<u64>; STREAMS.len()],
-    /// What it refused for good, or may have.
-    refused: [BTreeSet<u64>; STREAMS.len()],
+    /// How many messages came again on one connection.
+    repeats: u64,
 }
 
 struct Connection {
@@ -42,7 +42,12 @@ struct Connection {
 impl Device {
     pub(crate) fn new(number: u128) -> Self {
         let id = DeviceId(Uuid::from_u128(100 + number));
-        Self { id, connection: None, first: [None; 2], applied: Default::default(), refused: Default::default() }
+        Self { id, connection: None, first: [None; 2], applied: Default::default(), repeats: 0 }
+    }
+
+    /// How many messages came again on one connection.
+    pub(crate) fn repeats(&self) -> u64 {
+        self.repeats
     }
 
     /// Does something: connects, goes, acknowledges, refuses.
@@ -129,7 +134,6 @@ impl Device {
         if terminal {
             connection.open[number].remove(&offset);
         }
-        self.refused[number].insert(offset);
         let (stream, code) = (STREAMS[number].0.clone(), "no".into());
         self.say(ClientFrame::Nack(Nack { stream, offset, code, after_ms: None, terminal }));
     }
@@ -189,6 +193,7 @@ impl Device {
             connection.next[number] = Some(offset + 1);
         }
         let before = connection.attempts[number].insert(offset, attempt);
+        self.repeats += u64::from(before.is_some());
         assert!(before.is_none_or(|before| before < attempt), "{offset}: attempt {attempt} after {before:?}");
         connection.open[number].insert(offset);
     }

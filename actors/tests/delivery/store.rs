@@ -30,9 +30,14 @@ impl Disk {
     /// Whether a letter was written that tells of the message for the device.
     pub(crate) fn tells_of(&self, device: DeviceId, stream: Uuid, offset: u64) -> bool {
         let letters = self.letters.lock();
-        letters.values().any(|letter| {
-            letter.device == Some(device) && letter.stream == Some(stream) && letter.covers(offset)
-        })
+        letters
+            .values()
+            .any(|letter| letter.device == Some(device) && letter.stream == Some(stream) && letter.covers(offset))
+    }
+
+    /// How many letters were written.
+    pub(crate) fn letters(&self) -> usize {
+        self.letters.lock().len()
     }
 
     pub(crate) fn fail_next_writes(&self, count: u64) {

@@ -223,7 +223,7 @@ async fn what_is_not_acknowledged_comes_again_and_then_the_session_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_alone_is_unacknowledged_is_passed_and_others_go_on() {
+async fn a_dead_message_is_passed_only_when_it_is_written_down_and_others_go_on() {
     let scene = Scene::new(Class::Money, 0, 0, |config| config.money.window = 4).await;
     for offset in 1..=3 {
         scene.publish(offset).await;
@@ -235,6 +235,9 @@ async fn a_message_that_alone_is_unacknowledged_is_passed_and_others_go_on() {
         all.extend(scene.heard().await);
     }
     assert_eq!(all, ["1", "2", "3", "1x2", "1x3", "1x4"]);
+    // Nobody writes dead letters here.
+    assert_eq!(scene.follow.cursor(), Some(0));
+    scene.follow.pass(1);
     assert_eq!(scene.follow.cursor(), Some(3));
     scene.publish(4).await;
     assert_eq!(scene.heard().await, ["4"]);
