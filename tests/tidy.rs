@@ -232,6 +232,9 @@ fn every_key_of_the_configuration_is_in_the_manual() {
         ("src/edge/listener.rs", "ListenerConfig", "edge.listener."),
         ("src/edge/websocket.rs", "WebSocketConfig", "edge.websocket."),
         ("actors/src/config.rs", "LedgerConfig", "ledger."),
+        ("domain/src/delivery/policy.rs", "Policy", "delivery.money."),
+        ("domain/src/delivery/policy.rs", "Policy", "delivery.notice."),
+        ("domain/src/delivery/policy.rs", "Policy", "delivery.chat."),
     ] {
         let source = read(file);
         let (_, after) = source.split_once(&format!("pub struct {name} {{\n")).unwrap_or_default();
