@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use actors::clock::BusinessZone;
 use actors::config::{DeliveryConfig, LedgerConfig};
+use actors::rooms::config::RoomsConfig;
 use domain::ids::ShardCount;
 use domain::money::Currency;
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,8 @@ pub struct Config {
     pub edge: EdgeConfig,
     /// The ledger's actors.
     pub ledger: LedgerConfig,
+    /// The actors of rooms.
+    pub rooms: RoomsConfig,
     /// How messages are delivered, by class.
     pub delivery: DeliveryConfig,
     /// The store.
@@ -180,6 +183,7 @@ impl Default for Config {
             funding: FundingConfig::default(),
             edge: EdgeConfig::default(),
             ledger: LedgerConfig::default(),
+            rooms: RoomsConfig::default(),
             delivery: DeliveryConfig::default(),
             storage: StorageConfig::default(),
             drain: DrainConfig::default(),

@@ -232,6 +232,8 @@ fn every_key_of_the_configuration_is_in_the_manual() {
         ("src/edge/listener.rs", "ListenerConfig", "edge.listener."),
         ("src/edge/websocket.rs", "WebSocketConfig", "edge.websocket."),
         ("actors/src/config.rs", "LedgerConfig", "ledger."),
+        ("actors/src/rooms/config.rs", "RoomsConfig", "rooms."),
+        ("actors/src/rooms/config.rs", "RetentionConfig", "rooms.retention."),
     ] {
         let source = read(file);
         let (_, after) = source.split_once(&format!("pub struct {name} {{\n")).unwrap_or_default();

@@ -94,6 +94,10 @@ codes! {
     PayeeNotFound = "payee_not_found", 404, "Payee not found", "Nobody has this QuickPe id, e-mail or user id.";
     /// No such hold.
     HoldNotFound = "hold_not_found", 404, "Hold not found", "There is no such hold, or you are no party to it.";
+    /// There is no such room, or none that the caller may know of.
+    RoomNotFound = "room_not_found", 404, "No such room", "There is no such room.";
+    /// There is no such message in the room.
+    MessageNotFound = "message_not_found", 404, "No such message", "There is no such message.";
     /// A stream that does not exist, or not for this caller.
     StreamUnknown = "stream_unknown", 404, "Unknown stream", "There is no such stream, or you may not follow it.";
     /// A route without this method.
@@ -104,6 +108,10 @@ codes! {
     EmailTaken = "email_taken", 409, "E-mail taken", "There is a user with this e-mail.";
     /// The account is closed.
     AccountClosed = "account_closed", 409, "Account closed", "The account is closed.";
+    /// The room is closed.
+    RoomClosed = "room_closed", 409, "Room closed", "The room is closed.";
+    /// The room has as many members as it may.
+    RoomFull = "room_full", 409, "Room full", "The room has as many members as it may.";
     /// An account that still holds money, holds or unsettled transfers cannot be closed.
     AccountNotEmpty = "account_not_empty", 409, "Account not empty", "The account holds money, open holds or unsettled transfers.";
     /// The hold was captured or released before.
@@ -128,6 +136,10 @@ codes! {
     LimitExceeded = "limit_exceeded", 422, "Limit exceeded", "The amount is above the limit of a transfer or of the day.";
     /// The account would hold more than an account may.
     BalanceLimit = "balance_limit", 422, "Balance limit", "The account would hold more than an account may.";
+    /// The caller may not write in the room for a while.
+    Muted = "muted", 422, "Muted", "You may not write in this room for now.";
+    /// The other of two people wants to hear no more.
+    Blocked = "blocked", 422, "Blocked", "This person does not take messages from you.";
     /// The account is frozen in this direction.
     AccountFrozen = "account_frozen", 422, "Account frozen", "The account is frozen.";
     /// The same key came with another body before.

@@ -105,13 +105,14 @@ pub async fn stopped(config: &Arc<Config>, out: &Output) -> Result<(), Failure> 
 
 /// The views, if there are any that open. None are no fault: they are derived, and the next start derives them.
 async fn open_views(store: &Store, layout: &Layout, out: &Output) -> Result<Option<EmbeddedViews>, Failure> {
-    if !layout.views().exists() {
+    if !layout.views(Space::Ledger).exists() {
         out.line("views: none; the next start derives them").await;
         return Ok(None);
     }
     let config = ViewsConfig::of(store.founding.id);
     // Rows are compared by where they point: what stands there was read from the journal itself.
-    let opened = tokio::task::block_in_place(|| EmbeddedViews::open(&layout.views(), &config, Arc::new(Places)))?;
+    let opened =
+        tokio::task::block_in_place(|| EmbeddedViews::open(&layout.views(Space::Ledger), &config, Arc::new(Places)))?;
     match opened {
         Opening::Ready(views) => Ok(Some(views)),
         Opening::Rebuild { reason, .. } => {

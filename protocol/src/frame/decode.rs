@@ -4,12 +4,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::client::{Call, ClientFrame, Hello, Method};
+use super::client::{Call, ClientFrame, Hello, Method, Publish};
 use super::server::ServerFrame;
 use super::stream::{Place, StreamName};
 use super::{
-    ALSO_MAX, DEVICE_CHARS_MAX, EPOCH_CHARS_MAX, FRAMES_MAX, ID_CHARS_MAX, NACK_CODE_CHARS_MAX, STREAM_CHARS_MAX,
-    SUBSCRIPTIONS_MAX, TOKEN_CHARS_MAX,
+    ALSO_MAX, BODY_BYTES_MAX, DEVICE_CHARS_MAX, EPOCH_CHARS_MAX, FRAMES_MAX, ID_CHARS_MAX, NACK_CODE_CHARS_MAX,
+    SIGNAL_BYTES_MAX, SIGNAL_KIND_CHARS_MAX, STREAM_CHARS_MAX, SUBSCRIPTIONS_MAX, TOKEN_CHARS_MAX,
 };
 use crate::code::Code;
 use crate::http::is_idempotency_key;
@@ -121,6 +121,8 @@ fn client_frame(text: &str) -> Result<ClientFrame, FrameError> {
             "ack" => ClientFrame::Ack(body(text)?),
             "nack" => ClientFrame::Nack(body(text)?),
             "call" => ClientFrame::Call(call(body(text)?)?),
+            "publish" => ClientFrame::Publish(publish(body(text)?)?),
+            "signal" => ClientFrame::Signal(body(text)?),
             "ping" => ClientFrame::Ping(body(text)?),
             other => return Err(unknown(other)),
         };
@@ -143,6 +145,7 @@ fn server_frame(text: &str) -> Result<ServerFrame, FrameError> {
             "pong" => ServerFrame::Pong(body(text)?),
             "drain" => ServerFrame::Drain(body(text)?),
             "expiring" => ServerFrame::Expiring(body(text)?),
+            "signal" => ServerFrame::Signal(body(text)?),
             other => return Err(unknown(other)),
         })
     });
@@ -178,6 +181,13 @@ fn call(body: CallBody) -> Result<Call, FrameError> {
     Ok(Call { id, method, params, key })
 }
 
+fn publish(publish: Publish) -> Result<Publish, FrameError> {
+    if !publish.key.as_deref().is_none_or(is_idempotency_key) {
+        return Err(FrameError::of(Code::IdempotencyKeyInvalid, Code::IdempotencyKeyInvalid.message()));
+    }
+    Ok(publish)
+}
+
 fn within_bounds(frame: &ClientFrame) -> Result<(), FrameError> {
     match frame {
         ClientFrame::Hello(Hello { token, device, subscribe }) => {
@@ -209,6 +219,14 @@ fn within_bounds(frame: &ClientFrame) -> Result<(), FrameError> {
             chars("code", &nack.code, NACK_CODE_CHARS_MAX)
         }
         ClientFrame::Call(call) => chars("id", &call.id, ID_CHARS_MAX),
+        ClientFrame::Publish(publish) => {
+            chars("id", &publish.id, ID_CHARS_MAX)?;
+            bytes("body", publish.body.get(), BODY_BYTES_MAX)
+        }
+        ClientFrame::Signal(signal) => {
+            chars("kind", &signal.kind, SIGNAL_KIND_CHARS_MAX)?;
+            signal.data.as_ref().map_or(Ok(()), |data| bytes("data", data.get(), SIGNAL_BYTES_MAX))
+        }
         ClientFrame::Ping(ping) => ping.id.as_deref().map_or(Ok(()), |id| chars("id", id, ID_CHARS_MAX)),
     }
 }
@@ -226,6 +244,14 @@ fn chars(field: &str, text: &str, max: usize) -> Result<(), FrameError> {
         Ok(())
     } else {
         Err(too_long(field, max))
+    }
+}
+
+fn bytes(field: &str, text: &str, max: usize) -> Result<(), FrameError> {
+    if text.len() <= max {
+        Ok(())
+    } else {
+        Err(FrameError::of(Code::ValidationFailed, format!("`{field}` has more than {max} bytes")))
     }
 }
 

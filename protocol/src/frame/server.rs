@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::code::Code;
 use crate::event::{Class, EventName};
 use crate::frame::stream::StreamName;
+use crate::http::user::Party;
 use crate::json::Json;
 use crate::value::Time;
 
@@ -31,6 +32,8 @@ pub enum ServerFrame {
     Drain(Drain),
     /// The token ends soon.
     Expiring(Expiring),
+    /// Somebody in a room signals.
+    Signal(SignalFrame),
 }
 
 impl ServerFrame {
@@ -187,4 +190,19 @@ pub struct Drain {
 pub struct Expiring {
     /// How long the token is still good.
     pub in_ms: u64,
+}
+
+/// `signal`: somebody in a room signals. Comes once, or not at all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignalFrame {
+    /// The room's stream.
+    pub stream: StreamName,
+    /// Who.
+    pub from: Party,
+    /// What kind of signal, in the clients' words.
+    pub kind: Box<str>,
+    /// What they say with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Json>,
 }
