@@ -11,4 +11,5 @@ pub mod live;
 pub mod node;
 pub mod present;
 pub mod telemetry;
+pub mod trace;
 pub mod wallet;
