@@ -17,7 +17,7 @@ use std::time::Duration;
 use actors::clock::{BusinessZone, WallClock};
 use actors::dead_letters::DeadLetterBox;
 use actors::ledger::Ledger;
-use actors::node::{LocalLink, Node, Publisher, Stores};
+use actors::node::{LocalLink, Node, Publisher, Stores, Unopened};
 use actors::shards::ShardsMessage;
 use domain::ids::ShardId;
 use domain::ledger::Event;
@@ -158,7 +158,10 @@ async fn open_shards(root: &ActorRef<RootMessage>, node: &Node) -> Result<ActorR
     let state = opening.wait_for(|opening| opening.open == all || opening.error.is_some()).await;
     let error = state.map_err(|_| ended())?.error.clone();
     match error {
-        Some(error) => Err(Failure::failed(format!("a shard does not open: {error}"))),
+        Some(Unopened { shard, error, damaged }) => {
+            let message = format!("shard {shard} does not open: {error}");
+            Err(if damaged { Failure::damaged(message) } else { Failure::failed(message) })
+        }
         None => Ok(shards),
     }
 }
