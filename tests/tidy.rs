@@ -101,7 +101,7 @@ fn every_error_code_is_answered_somewhere() {
     // Not as the beginning of a longer name.
     let names = |text: &str, name: &str| {
         let mut ends = text.match_indices(name).map(|(at, _)| text[at + name.len()..].chars().next());
-        ends.any(|next| !next.is_some_and(|letter| letter.is_alphanumeric()))
+        ends.any(|next| !next.is_some_and(char::is_alphanumeric))
     };
     let is_answered = |name: &String| texts.iter().any(|text| names(without_tests(text), &format!("Code::{name}")));
     let silent: Vec<_> = declared.iter().filter(|name| !is_answered(name)).collect();

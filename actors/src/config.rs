@@ -59,7 +59,7 @@ impl Default for LedgerConfig {
             tail_records_max: 4_096,
             tail_bytes_node_max: 96 << 20,
             tail_log_bytes_max: 64 << 20,
-            projection_delay_ms: 200,
+            projection_delay_ms: 1_000,
             projection_bytes: 128 << 10,
             read_own_write_ms: 500,
             clock_ahead_max_ms: 5_000,

@@ -5,6 +5,7 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 
 use crate::shard::appending::Flight;
 use crate::shard::core::Shared;
+use crate::shard::tail::Tail;
 
 /// One metric.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,12 @@ pub const RESTARTS: Metric =
     metric("quickpe_actor_restarts_total", "Actors that failed and were started again, by kind.");
 /// Quarantines.
 pub const QUARANTINES: Metric = metric("quickpe_ledger_quarantines_total", "Accounts that were quarantined.");
+/// Records read at opening.
+pub const REPLAYED: Metric =
+    metric("quickpe_ledger_replayed_records_total", "Durable records that were read to open shards.");
+/// Their bytes.
+pub const REPLAYED_BYTES: Metric =
+    metric("quickpe_ledger_replayed_bytes_total", "Payload of the durable records that were read to open shards.");
 /// Records projected.
 pub const PROJECTED: Metric = metric("quickpe_ledger_projected_records_total", "Durable records applied to the views.");
 /// Tail bytes.
@@ -63,9 +70,11 @@ pub const DEAD_LETTERS: Metric = metric("quickpe_dead_letters_total", "What fail
 
 /// Tells the recorder units and help texts.
 pub fn describe() {
-    for counted in [COMMANDS, REFUSALS, ACTIVATIONS, RESTARTS, QUARANTINES, PROJECTED, MESSAGES, DEAD_LETTERS] {
+    for counted in [COMMANDS, REFUSALS, ACTIVATIONS, RESTARTS, QUARANTINES, REPLAYED, PROJECTED, MESSAGES, DEAD_LETTERS]
+    {
         describe_counter!(counted.name, Unit::Count, counted.help);
     }
+    describe_counter!(REPLAYED_BYTES.name, Unit::Bytes, REPLAYED_BYTES.help);
     describe_histogram!(APPEND.name, Unit::Seconds, APPEND.help);
     describe_histogram!(RECORD.name, Unit::Bytes, RECORD.help);
     describe_gauge!(TAIL.name, Unit::Bytes, TAIL.help);
@@ -104,6 +113,12 @@ pub(crate) fn activated() {
 /// An actor failed.
 pub(crate) fn restarted(kind: &'static str) {
     counter!(RESTARTS.name, "kind" => kind).increment(1);
+}
+
+/// A shard was opened.
+pub(crate) fn replayed(tail: &Tail) {
+    counter!(REPLAYED.name).increment(tail.len().try_into().unwrap_or(u64::MAX));
+    counter!(REPLAYED_BYTES.name).increment(tail.bytes().try_into().unwrap_or(u64::MAX));
 }
 
 /// An account was quarantined.

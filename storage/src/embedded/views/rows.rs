@@ -17,7 +17,7 @@ use crate::journal::{Hash, JournalKey, PAYLOAD_BYTES_MAX, Place, Slot, Space};
 use crate::views::{Batch, Checkpoint, Position, Table};
 
 /// The number of this layout. Views of any other are rebuilt.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// The longest second part of a cell's key, in bytes.
 pub const SORT_BYTES_MAX: usize = 64;
