@@ -44,7 +44,7 @@ use storage::embedded::journal::{EmbeddedJournal, JournalConfig, OpenFrom};
 use storage::embedded::lock::StoreLock;
 use storage::embedded::views::{EmbeddedViews, Opening as ViewsOpening, PayloadReader, ViewsConfig};
 use storage::journal::{Append, Generation, Journal, JournalKey, Opened, Place, Record, Slot, Space, StoredRecord};
-use storage::views::{Batch, Checkpoint, Position, StoredEvent, Table, Views};
+use storage::views::{Batch, Checkpoint, Gone, Position, StoredEvent, Table, Views};
 use uuid::Uuid;
 
 #[global_allocator]
@@ -106,6 +106,9 @@ struct NoViews;
 #[async_trait]
 impl Views for NoViews {
     async fn apply(&self, _: Batch) -> Result<(), Error> {
+        Ok(())
+    }
+    async fn remove(&self, _: Gone) -> Result<(), Error> {
         Ok(())
     }
     async fn position(&self, _: JournalKey) -> Result<Option<Position>, Error> {

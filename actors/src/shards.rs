@@ -30,10 +30,11 @@ const STEADY: Duration = Duration::from_mins(1);
 #[error("{0}")]
 pub(crate) struct Impossible(pub(crate) String);
 
-/// Whether it is the store that is at fault: opening it again finds the same.
-fn is_damage(error: &ActorProcessingErr) -> bool {
-    error.is::<Impossible>()
-        || matches!(error.downcast_ref(), Some(storage::Error::Damaged { .. } | storage::Error::Unknown(_)))
+/// Why a shard did not open, and whether it is the store that is at fault.
+pub(crate) fn unopened(shard: ShardId, error: &ActorProcessingErr) -> Unopened {
+    let damaged = error.is::<Impossible>()
+        || matches!(error.downcast_ref(), Some(storage::Error::Damaged { .. } | storage::Error::Unknown(_)));
+    Unopened { shard, error: error.to_string(), damaged }
 }
 
 /// Mail of the supervisor.
@@ -149,8 +150,7 @@ impl ShardsState {
             shared.stop();
         }
         self.node.route(shard, None);
-        let unopened = Unopened { shard, error: error.to_string(), damaged: is_damage(error) };
-        self.node.opening.send_modify(|opening| opening.error = Some(unopened));
+        self.node.opening.send_modify(|opening| opening.error = Some(unopened(shard, error)));
         let now = Instant::now();
         let (failures, last) = self.failures.entry(shard).or_insert((0, now));
         *failures = if now.duration_since(*last) > STEADY { 1 } else { failures.saturating_add(1) };

@@ -202,7 +202,7 @@ impl<'a> Rows<'a> {
         partition: Uuid,
         sort: &[u8],
     ) -> Result<Option<T>, Error> {
-        let value = match self.cells.get(&(number(table), partition, sort.to_vec())) {
+        let value = match self.cells.get(&(table.number(), partition, sort.to_vec())) {
             Some(cell) => Some(cell.value.clone()),
             None => self.patiently(|| self.views.cell(table, partition, sort)).await?,
         };
@@ -211,7 +211,7 @@ impl<'a> Rows<'a> {
 
     fn put<T: serde::Serialize>(&mut self, table: Table, partition: Uuid, sort: &[u8], value: &T) -> Result<(), Error> {
         let cell = Cell { table, partition, sort: sort.to_vec(), value: encoding::state(value)? };
-        self.cells.insert((number(table), partition, sort.to_vec()), cell);
+        self.cells.insert((table.number(), partition, sort.to_vec()), cell);
         Ok(())
     }
 
@@ -236,14 +236,5 @@ impl<'a> Rows<'a> {
             cells: self.cells.into_values().collect(),
             position: Position { through, hash, at, term, state },
         })
-    }
-}
-
-/// The number under which a table's cells sort.
-const fn number(table: Table) -> u8 {
-    match table {
-        Table::Transfers => 1,
-        Table::Holds => 2,
-        Table::HoldsOfAccount => 3,
     }
 }

@@ -156,7 +156,7 @@ pub(super) fn position_keys() -> std::ops::Range<[u8; 1]> {
 /// The journal in a position's key.
 pub(super) fn journal_in_position_key(key: &[u8]) -> Option<JournalKey> {
     let [POSITION, space, high, low] = *key else { return None };
-    let space = [Space::Ledger].into_iter().find(|known| known.number() == space)?;
+    let space = Space::ALL.into_iter().find(|known| known.number() == space)?;
     Some(JournalKey { space, shard: ShardId(u16::from_be_bytes([high, low])) })
 }
 
@@ -179,11 +179,7 @@ pub(super) fn sort_in_cell_key(key: &[u8]) -> Option<&[u8]> {
 }
 
 const fn cell_byte(table: Table) -> u8 {
-    CELL + match table {
-        Table::Transfers => 1,
-        Table::Holds => 2,
-        Table::HoldsOfAccount => 3,
-    }
+    CELL + table.number()
 }
 
 /// Where an event is: the value of its row, 6 to 30 bytes, typically 12.
