@@ -103,16 +103,15 @@ async fn a_shard_that_says_what_cannot_be_is_damage_and_its_place_is_said() {
         purpose: Purpose::Transfer,
     };
     append(dir.path(), account, shard, [credited(5), credited(10)]).await;
-    let refused = run(dir.path(), &["--listen", "127.0.0.1:0"]);
-    assert_eq!(code(&refused), 4, "{}", said(&refused));
-    let place = format!("shard {shard} does not open: slot ");
-    assert!(said(&refused).contains(&place) && said(&refused).contains("booked twice"), "{}", said(&refused));
-    // The same where the views are derived anew, before any shard is opened.
-    std::fs::remove_dir_all(dir.path().join("views")).unwrap();
-    let refused = run(dir.path(), &["--listen", "127.0.0.1:0"]);
-    assert_eq!(code(&refused), 4, "{}", said(&refused));
-    let place = format!(" of shard {shard}: a channel's number is booked twice");
-    assert!(said(&refused).contains(&place), "{}", said(&refused));
+    // Found by the shard that opens, or before by the views if they are derived anew: as they are the second time.
+    for _ in 0..2 {
+        let refused = run(dir.path(), &["--listen", "127.0.0.1:0"]);
+        assert_eq!(code(&refused), 4, "{}", said(&refused));
+        for place in [&*format!("shard {shard}"), "slot ", "a channel's number is booked twice"] {
+            assert!(said(&refused).contains(place), "{}", said(&refused));
+        }
+        std::fs::remove_dir_all(dir.path().join("views")).unwrap();
+    }
 }
 
 /// Appends a record that the journal itself finds right.
