@@ -17,7 +17,7 @@ use std::time::Duration;
 use actors::clock::{BusinessZone, WallClock};
 use actors::dead_letters::DeadLetterBox;
 use actors::ledger::Ledger;
-use actors::node::{LocalLink, Node, Opening, Publisher, Stores};
+use actors::node::{LocalLink, Node, Opening, Publisher, Stores, Unopened};
 use actors::rooms::chat::Chat;
 use actors::rooms::hall::{Hall, RoomPublisher, RoomStores};
 use actors::rooms::{RoomsArgs, RoomsMessage};
@@ -213,7 +213,10 @@ async fn opened<T>(
     let state = opening.wait_for(|opening| opening.open == all || opening.error.is_some()).await;
     let error = state.map_err(|_| ended())?.error.clone();
     match error {
-        Some(error) => Err(Failure::failed(format!("a shard does not open: {error}"))),
+        Some(Unopened { shard, error, damaged }) => {
+            let message = format!("shard {shard} does not open: {error}");
+            Err(if damaged { Failure::damaged(message) } else { Failure::failed(message) })
+        }
         None => Ok(shards),
     }
 }

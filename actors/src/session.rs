@@ -210,8 +210,7 @@ impl SessionState {
     }
 
     fn refuse(&self, id: Option<Box<str>>, stream: Option<StreamName>, code: Code) {
-        let message = code.message().into();
-        self.send(&ServerFrame::Error(ErrorFrame { id, stream, code, message, retry_after_ms: None }));
+        self.send(&ServerFrame::Error(ErrorFrame { id, stream, ..ErrorFrame::of(code) }));
     }
 
     /// Welcomes, then answers each subscription in order, each before anything of its stream.
@@ -255,13 +254,8 @@ impl SessionState {
             match frame {
                 Ok(frame) => self.frame(frame, permit.as_ref()).await,
                 Err(error) => {
-                    let refused = ErrorFrame {
-                        id: error.id,
-                        stream: None,
-                        code: error.code,
-                        message: error.message.to_string().into(),
-                        retry_after_ms: None,
-                    };
+                    let message = error.message.to_string().into();
+                    let refused = ErrorFrame { id: error.id, message, ..ErrorFrame::of(error.code) };
                     self.send(&ServerFrame::Error(refused));
                 }
             }

@@ -86,7 +86,7 @@ impl Socket {
     ) -> anyhow::Result<Result<Json, ErrorFrame>> {
         self.calls += 1;
         let id: Box<str> = format!("call-{}", self.calls).into();
-        let call = Call { id: id.clone(), method, params, key: key.map(Into::into) };
+        let call = Call { id: id.clone(), method, params, key: key.map(Into::into), traceparent: None };
         send(&mut self.stream, &ClientFrame::Call(call)).await?;
         loop {
             match self.next().await.map_err(|ended| anyhow::anyhow!("{ended}"))? {

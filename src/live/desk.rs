@@ -7,7 +7,7 @@ use actors::session::{Answering, Calling, Desk, Rights};
 use actors::streams::Streams;
 use async_trait::async_trait;
 use domain::ids::OperationId;
-use domain::ledger::{By, Origin, Principal, Via};
+use domain::ledger::{By, Origin, Principal, Trace, Via};
 use protocol::code::Code;
 use protocol::frame::client::{Call, Method, Publish, Published, Signal};
 use protocol::frame::server::{ErrorFrame, SignalFrame};
@@ -20,7 +20,9 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::auth::caller::check;
+use crate::http::body;
 use crate::rooms::publish::{Saying, publish};
+use crate::trace;
 use crate::wallet::{self, Caller};
 
 /// A node's own.
@@ -42,16 +44,16 @@ impl Desk for AppDesk {
     }
 
     async fn call(&self, calling: Calling, call: Call) -> Result<Json, Box<ErrorFrame>> {
-        self.done(calling, &call).await.map_err(|failure| Box::new(refused(&failure)))
+        self.done(calling, &call).await.map_err(|failure| Box::new(failure.frame()))
     }
 
     async fn publish(&self, calling: Calling, publish: Publish) -> Answering {
         match self.handed(calling, publish).await {
             Ok(outcome) => Box::pin(async move {
                 let published = outcome.await.and_then(|published| result(&published));
-                published.map_err(|failure| Box::new(refused(&failure)))
+                published.map_err(|failure| Box::new(failure.frame()))
             }),
-            Err(failure) => Box::pin(std::future::ready(Err(Box::new(refused(&failure))))),
+            Err(failure) => Box::pin(std::future::ready(Err(Box::new(failure.frame())))),
         }
     }
 
@@ -75,20 +77,10 @@ impl Desk for AppDesk {
     }
 }
 
-fn refused(failure: &Failure) -> ErrorFrame {
-    ErrorFrame {
-        id: None,
-        stream: None,
-        code: failure.code,
-        message: failure.message.as_deref().unwrap_or(failure.code.message()).into(),
-        retry_after_ms: failure.retry_after_ms(),
-    }
-}
-
 impl AppDesk {
     async fn done(&self, calling: Calling, call: &Call) -> Result<Json, Failure> {
         let app = &self.app;
-        let caller = self.caller(calling).await?;
+        let caller = self.caller(calling, call.traceparent.as_deref().and_then(trace::read)).await?;
         let key = call.key.as_deref();
         match call.method {
             Method::Balance => result(&wallet::balance::balance(app, &caller).await?),
@@ -104,13 +96,13 @@ impl AppDesk {
         calling: Calling,
         said: Publish,
     ) -> Result<impl Future<Output = Result<Published, Failure>> + Send + use<>, Failure> {
-        let caller = self.caller(calling).await?;
+        let caller = self.caller(calling, None).await?;
         let saying = Saying { room: said.room, body: &said.body, key: said.key.as_deref(), ttl_ms: said.ttl_ms };
         publish(&self.app, &caller, saying).await
     }
 
     /// Who calls. Their role is read anew: a session may live longer than it.
-    async fn caller(&self, calling: Calling) -> Result<Caller, Failure> {
+    async fn caller(&self, calling: Calling, trace: Option<Trace>) -> Result<Caller, Failure> {
         let Calling { rights, session, device } = calling;
         let person = self.app.identity.person(rights.user).await.map_err(|error| {
             tracing::error!(%error, "a caller cannot be read");
@@ -118,15 +110,14 @@ impl AppDesk {
         })?;
         let user = person.and_then(storage::identity::Person::live).ok_or_else(|| Failure::of(Code::TokenInvalid))?;
         let by = By { principal: Principal::Person(rights.user), session: Some(session), device, via: Via::WebSocket };
-        let origin = Origin { operation: OperationId(Uuid::new_v4()), by, trace: None };
+        let origin = Origin { operation: OperationId(Uuid::new_v4()), by, trace };
         Ok(Caller { user: rights.user, role: user.role, login: rights.login, expires_at: rights.expires_at, origin })
     }
 }
 
-/// What the call is about; nothing is an empty object.
+/// What the call is about, read as the body of its HTTP request is; nothing is an empty object.
 fn params<T: DeserializeOwned>(call: &Call) -> Result<T, Failure> {
-    let text = call.params.as_ref().map_or("{}", Json::get);
-    serde_json::from_str(text).map_err(|error| Failure::of(Code::Malformed).saying(format!("params: {error}")))
+    body::parse(call.params.as_ref().map_or("{}", Json::get).as_bytes())
 }
 
 fn result<T: Serialize>(body: &T) -> Result<Json, Failure> {

@@ -81,7 +81,8 @@ impl TestNode {
         let assembly = Assembly::open(Arc::clone(&config), metrics, Publishers::none(), true, &|_| {}).await;
         let assembly = assembly.unwrap_or_else(|error| panic!("the node does not open: {error:?}"));
         let app = Arc::clone(&assembly.app);
-        let gate = Gate::new(100, 100);
+        // More than any test opens at once.
+        let gate = Gate::new(1_000, 1_000);
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = Listener::bind(any, gate, config.edge.listener.clone()).unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());

@@ -194,6 +194,9 @@ pub struct Call {
     /// The idempotency key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Box<str>>,
+    /// The trace that the call belongs to (W3C), as the header of an HTTP request. One that is not sound is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<Box<str>>,
 }
 
 /// `publish`: say something in a room, for good.

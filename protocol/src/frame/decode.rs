@@ -169,16 +169,17 @@ struct CallBody {
     method: Box<str>,
     params: Option<Json>,
     key: Option<Box<str>>,
+    traceparent: Option<Box<str>>,
 }
 
 fn call(body: CallBody) -> Result<Call, FrameError> {
-    let CallBody { id, method, params, key } = body;
+    let CallBody { id, method, params, key, traceparent } = body;
     let method = Method::of(&method)
         .ok_or_else(|| FrameError::of(Code::MethodUnknown, format!("there is no method `{}`", shorten(&method))))?;
     if !key.as_deref().is_none_or(is_idempotency_key) {
         return Err(FrameError::of(Code::IdempotencyKeyInvalid, Code::IdempotencyKeyInvalid.message()));
     }
-    Ok(Call { id, method, params, key })
+    Ok(Call { id, method, params, key, traceparent })
 }
 
 fn publish(publish: Publish) -> Result<Publish, FrameError> {

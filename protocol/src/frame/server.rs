@@ -1,6 +1,6 @@
 //! What a server sends.
 
-use domain::ids::{SessionId, UserId};
+use domain::ids::{SessionId, TransferId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::code::Code;
@@ -8,6 +8,7 @@ use crate::event::{Class, EventName};
 use crate::frame::stream::StreamName;
 use crate::http::user::Party;
 use crate::json::Json;
+use crate::problem::FieldError;
 use crate::value::Time;
 
 /// One object that a server sends. Read with [`decode_server`](super::decode_server()).
@@ -163,6 +164,27 @@ pub struct ErrorFrame {
     /// When to come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// What is wrong with which field of `params`; absent if it is not about fields.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+    /// The transfer whose outcome is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer_id: Option<TransferId>,
+}
+
+impl ErrorFrame {
+    /// The refusal of nothing in particular, with the code's own words.
+    pub fn of(code: Code) -> Self {
+        Self {
+            id: None,
+            stream: None,
+            code,
+            message: code.message().into(),
+            retry_after_ms: None,
+            errors: Vec::new(),
+            transfer_id: None,
+        }
+    }
 }
 
 /// `pong`
