@@ -89,6 +89,11 @@ impl Layout {
         self.0.join("journal")
     }
 
+    /// Whether there is a journal of the space.
+    pub fn has_journal(&self, space: Space) -> bool {
+        self.journal().join(space.name()).exists()
+    }
+
     /// The views of a space.
     pub fn views(&self, space: Space) -> PathBuf {
         self.0.join(match space {
