@@ -19,7 +19,6 @@ use actors::outbox::frame;
 use actors::rooms::hall::RoomPublisher;
 use actors::session::SessionContext;
 use actors::sessions::SessionsMessage;
-use actors::streams::Streams;
 use actors::streams::account::AccountStreams;
 use actors::streams::publishing::{StreamEvent, StreamsArgs, StreamsPublisher};
 use actors::streams::room::RoomStreams;
@@ -124,7 +123,7 @@ impl Live {
         stop: CancellationToken,
     ) -> Result<Self, Failure> {
         let delivery = &app.config.delivery;
-        let streams = Streams::new(app.epoch.clone(), delivery.clone(), rand::random());
+        let streams = Arc::clone(&app.streams);
         let presenter = Arc::new(presenter::AppPresenter(Arc::clone(app)));
         let accounts =
             AccountStreams::new(app.ledger.clone(), Arc::clone(&presenter) as _, app.epoch.clone(), &delivery.money);

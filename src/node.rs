@@ -15,13 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::clock::{BusinessZone, WallClock};
-use actors::dead_letters::DeadLetterBox;
+use actors::dead_letters::{DeadLetterBox, DeadLettersArgs};
 use actors::ledger::Ledger;
 use actors::node::{LocalLink, Node, Opening, Publisher, Stores, Unopened};
 use actors::rooms::chat::Chat;
 use actors::rooms::hall::{Hall, RoomPublisher, RoomStores};
 use actors::rooms::{RoomsArgs, RoomsMessage};
 use actors::shards::ShardsMessage;
+use actors::streams::Streams;
 use domain::ids::ShardId;
 use domain::ledger::Event;
 use domain::room::RoomEvent;
@@ -120,6 +121,8 @@ impl Assembly {
 
         let zone = BusinessZone::new(&store.founding.business_zone)
             .ok_or_else(|| Failure::damaged(format!("{}: an unknown business zone", layout.founding().display())))?;
+        let post = DeadLetterBox::default();
+        let streams = Streams::new(store.founding.epoch.clone(), config.delivery.clone(), post.clone(), rand::random());
         let node = Arc::new(Node::new(
             store.shards,
             config.ledger.clone(),
@@ -128,7 +131,7 @@ impl Assembly {
             Stores { journal: Arc::clone(&stores.journal) as _, views: Arc::clone(&stores.views) as _ },
             Arc::new(LocalLink),
             publishers.accounts,
-            DeadLetterBox::default(),
+            post.clone(),
         ));
         let hall = Arc::new(Hall::new(
             store.shards,
@@ -140,7 +143,13 @@ impl Assembly {
         let retention = Some(Arc::clone(&room_stores.journal) as _);
         let rooms = RoomsArgs { hall: Arc::clone(&hall), retention };
         let broken = CancellationToken::new();
-        let dead_letters = Arc::new(LedgerDeadLetters::new(people.deliveries()));
+        let dead_letters = DeadLettersArgs {
+            store: Arc::new(LedgerDeadLetters::new(people.deliveries())),
+            deliveries: people.deliveries(),
+            streams: Arc::clone(&streams),
+            clock: Arc::clone(&clock),
+            post: post.clone(),
+        };
         let args = RootArgs { node: Arc::clone(&node), rooms, dead_letters, broken: broken.clone() };
         let failed =
             |error: &dyn std::fmt::Display| Failure::failed(format!("the node's actors do not start: {error}"));
@@ -165,7 +174,9 @@ impl Assembly {
             epoch: store.founding.epoch.clone(),
             currency: store.currency,
             sessions: SessionsHandle::default(),
-            readiness: Arc::new(Readiness::new(node, hall)),
+            streams,
+            dead_letters: post,
+            readiness: Arc::new(Readiness::new(node, hall, config.delivery.dead_letters_per_minute_max)),
             config,
             metrics,
         });

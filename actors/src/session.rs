@@ -355,7 +355,25 @@ impl SessionState {
             self.send(&ServerFrame::Gap(Gap { stream: topic.name.clone(), from, to, reason }));
         }
         streams.begin(&follow, from, head);
+        self.offer_again(&follow).await;
         Ok(Following { follow, cursor })
+    }
+
+    /// Dead letters that tell of the stream: those that are redriven are offered now.
+    async fn offer_again(&self, follow: &Arc<Follow>) {
+        if !follow.class().is_tracked() {
+            return;
+        }
+        let streams = &self.context.streams;
+        match self.context.deliveries.open_dead_letters(self.rights.user, follow.topic().stream).await {
+            Ok(letters) if letters.is_empty() => {}
+            Ok(letters) => {
+                streams.mark_dead(self.rights.user, follow.topic().stream);
+                letters.iter().filter(|letter| letter.redrive).for_each(|letter| streams.offer_to(follow, letter));
+            }
+            // They are offered at the next connection.
+            Err(error) => tracing::warn!(%error, "dead letters cannot be read"),
+        }
     }
 
     /// Where a subscription begins: the stream's head, the offset after which messages follow, what is skipped, and
@@ -411,7 +429,7 @@ impl SessionState {
     fn nack(&mut self, nack: &Nack) {
         let context = Arc::clone(&self.context);
         let Some(following) = self.following(&nack.stream) else { return };
-        let nacked = context.streams.nack(&following.follow, nack.offset, nack.after_ms, nack.terminal);
+        let nacked = context.streams.nack(&following.follow, nack.offset, nack.after_ms, nack.terminal, &nack.code);
         tracing::debug!(session = %self.id, offset = nack.offset, code = %nack.code, ?nacked, "a message was refused");
     }
 

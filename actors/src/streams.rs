@@ -11,10 +11,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use domain::delivery::{Ack, Cause, Class, Nacked, Policy, Progress};
+use domain::delivery::{Ack, Acked, Cause, Class, Nacked, Policy, Progress, REDRIVEN_MAX, Stage};
+use domain::ids::UserId;
+use storage::deliveries::DeadLetter;
 use uuid::Uuid;
 
 use crate::config::DeliveryConfig;
+use crate::dead_letters::{self, Applied, DeadLetterBox, Died};
 use crate::outbox::Outbox;
 use crate::outbox::lane::{At, Offered, Spliced};
 use crate::streams::follow::{Follow, Follower};
@@ -58,14 +61,16 @@ pub struct Streams {
     config: DeliveryConfig,
     pace: Pace,
     stats: Stats,
+    dead_letters: DeadLetterBox,
     /// One life of the store's streams: what clients hold beside offsets.
     epoch: String,
 }
 
 impl Streams {
-    /// Streams that nobody follows yet. `seed` spreads retries.
-    pub fn new(epoch: String, config: DeliveryConfig, seed: u64) -> Arc<Self> {
-        Arc::new(Self { table: Table::default(), config, pace: Pace::new(seed), stats: Stats::default(), epoch })
+    /// Streams that nobody follows yet. `seed` spreads retries. The metrics recorder must be installed before.
+    pub fn new(epoch: String, config: DeliveryConfig, dead_letters: DeadLetterBox, seed: u64) -> Arc<Self> {
+        let (table, pace, stats) = (Table::default(), Pace::new(seed), Stats::default());
+        Arc::new(Self { table, config, pace, stats, dead_letters, epoch })
     }
 
     /// The epoch of all streams.
@@ -163,10 +168,22 @@ impl Streams {
     /// Takes a client's acknowledgement.
     pub fn ack(self: &Arc<Self>, follow: &Arc<Follow>, ack: Ack<'_>) -> Progress {
         let class = follow.class();
-        let on = |acked| self.stats.acked(class, &acked);
+        let has_dead = follow.has_dead();
+        let mut offsets = Vec::new();
+        let on = |acked: Acked| {
+            self.stats.acked(class, &acked);
+            if has_dead && acked.stage == Stage::Applied {
+                offsets.push(acked.offset);
+            }
+        };
         let (progress, resumes) = follow.ack(ack, &self.pace, self.policy(class), on);
         if !class.is_tracked() {
             self.stats.counted(class, progress.freed.into());
+        }
+        if has_dead && (!offsets.is_empty() || progress.cursor.is_some()) {
+            let Follower { user, device } = follow.follower();
+            let applied = Applied { offsets, cursor: progress.cursor };
+            self.dead_letters.applied(user, device, follow.topic().stream, applied);
         }
         if resumes {
             self.bring_up(follow);
@@ -174,20 +191,84 @@ impl Streams {
         progress
     }
 
-    /// Takes a client's refusal.
-    pub fn nack(self: &Arc<Self>, follow: &Arc<Follow>, offset: u64, after_ms: Option<u64>, terminal: bool) -> Nacked {
+    /// Takes a client's refusal; `code` is its word for why.
+    pub fn nack(
+        self: &Arc<Self>,
+        follow: &Arc<Follow>,
+        offset: u64,
+        after_ms: Option<u64>,
+        terminal: bool,
+        code: &str,
+    ) -> Nacked {
         let (nacked, resumes) = follow.nack(offset, after_ms, terminal, &self.pace, self.policy(follow.class()));
+        if let Nacked::Dead { attempts } = nacked {
+            self.died(follow, offset, attempts, Cause::Refused, code);
+        }
         if resumes {
             self.bring_up(follow);
         }
         nacked
     }
 
-    /// A message is dead for a device.
-    fn died(self: &Arc<Self>, follow: &Arc<Follow>, offset: u64, attempts: u32, cause: Cause) {
-        tracing::warn!(stream = %follow.topic().stream, offset, attempts, ?cause, "a message is dead for a device");
-        self.stats.dead(follow.class());
-        follow.pass(offset);
+    /// A message is dead for a device: it is written down, and then the device's place passes it. If that fails, the
+    /// window says so again.
+    fn died(self: &Arc<Self>, follow: &Arc<Follow>, offset: u64, attempts: u32, cause: Cause, code: &str) {
+        let Follower { user, device } = follow.follower();
+        let (stream, class) = (follow.topic().stream, follow.class());
+        let (offsets, reason, last_error) = ((offset, offset), dead_letters::reason(cause), code.to_owned());
+        let died = Died { user, device, stream, class, offsets, attempts, reason, last_error };
+        // Before it is written: an acknowledgement that crosses with it must reach the letter.
+        follow.mark_dead();
+        let (streams, follow) = (Arc::clone(self), Arc::clone(follow));
+        tokio::spawn(async move {
+            if streams.dead_letters.died(died).await {
+                streams.stats.dead(class);
+                follow.pass(offset);
+            }
+        });
+    }
+
+    /// Dead letters tell of messages of this stream: acknowledgements are to be reported.
+    pub fn mark_dead(&self, user: UserId, stream: Uuid) {
+        for follow in self.table.of(stream).iter().flat_map(|follows| follows.iter()) {
+            if follow.follower().user == user {
+                follow.mark_dead();
+            }
+        }
+    }
+
+    /// Offers the messages of a dead letter again to who is connected.
+    pub fn offer(self: &Arc<Self>, letter: &DeadLetter) {
+        let Some(stream) = letter.stream else { return };
+        for follow in self.table.of(stream).iter().flat_map(|follows| follows.iter()) {
+            self.offer_to(follow, letter);
+        }
+    }
+
+    /// Offers the messages of a dead letter to one follower, if it is for them: as many as fit, the others when those
+    /// are applied.
+    pub fn offer_to(self: &Arc<Self>, follow: &Arc<Follow>, letter: &DeadLetter) {
+        let Follower { user, device } = follow.follower();
+        let is_for_them = letter.user == Some(user) && (letter.device.is_none() || letter.device == device);
+        let Some((first, last)) = letter.offsets.filter(|_| is_for_them) else { return };
+        follow.mark_dead();
+        let attempt = letter.attempts.saturating_add(1);
+        let policy = self.policy(follow.class());
+        let due: Vec<_> = (first..=last)
+            .take(REDRIVEN_MAX)
+            .filter(|offset| follow.offer_again(*offset, attempt, &self.pace, policy))
+            .map(|offset| (offset, attempt))
+            .collect();
+        if due.is_empty() {
+            return;
+        }
+        let (streams, follow) = (Arc::clone(self), Arc::clone(follow));
+        tokio::spawn(async move {
+            if let Err(error) = reading::resend(&streams, &follow, &due).await {
+                // The sweeper comes to them.
+                tracing::warn!(%error, stream = %follow.topic().stream, "messages cannot be offered again");
+            }
+        });
     }
 }
 

@@ -25,12 +25,14 @@ pub struct Readiness {
     phase: AtomicU8,
     node: Arc<Node>,
     hall: Arc<Hall>,
+    /// Dead letters a minute above which the node is degraded.
+    dead_letters_per_minute_max: u32,
 }
 
 impl Readiness {
     /// Of a node that starts.
-    pub fn new(node: Arc<Node>, hall: Arc<Hall>) -> Self {
-        Self { phase: AtomicU8::new(Phase::Starting as u8), node, hall }
+    pub fn new(node: Arc<Node>, hall: Arc<Hall>, dead_letters_per_minute_max: u32) -> Self {
+        Self { phase: AtomicU8::new(Phase::Starting as u8), node, hall, dead_letters_per_minute_max }
     }
 
     /// Where the node is in its life.
@@ -76,6 +78,13 @@ impl Readiness {
         } else {
             let why = "the disk is nearly full: no new commands are taken".to_owned();
             part("journal", HealthStatus::Unavailable, Some(why));
+        }
+        let dead = self.node.dead_letters.per_minute(self.node.clock.now());
+        if dead > u64::from(self.dead_letters_per_minute_max) {
+            let why = format!("{dead} dead letters in the last minute");
+            parts.insert("delivery".to_owned(), PartHealth { status: HealthStatus::Degraded, message: Some(why) });
+        } else {
+            parts.insert("delivery".to_owned(), PartHealth { status: HealthStatus::Ok, message: None });
         }
         let status = parts.values().map(|part| part.status).max().unwrap_or(HealthStatus::Ok);
         HealthResponse { status, parts }

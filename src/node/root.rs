@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::dead_letters::{DeadLetterStore, DeadLetters};
+use actors::dead_letters::{DeadLetters, DeadLettersArgs};
 use actors::node::Node;
 use actors::rooms::{Rooms, RoomsArgs, RoomsMessage};
 use actors::shards::{Shards, ShardsMessage};
@@ -43,8 +43,8 @@ pub struct RootArgs {
     pub node: Arc<Node>,
     /// Its rooms.
     pub rooms: RoomsArgs,
-    /// Where dead letters are kept.
-    pub dead_letters: Arc<dyn DeadLetterStore>,
+    /// Where dead letters are kept and offered again.
+    pub dead_letters: DeadLettersArgs,
     /// Cancelled when the node is of no use any more.
     pub broken: CancellationToken,
 }
@@ -75,9 +75,8 @@ impl Actor for Root {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             RootMessage::StartDeadLetters => {
-                let store = Arc::clone(&state.args.dead_letters);
-                let (actor, _) = Actor::spawn_linked(None, DeadLetters, store, me.get_cell()).await?;
-                state.args.node.dead_letters.open(actor);
+                let args = state.args.dead_letters.clone();
+                Actor::spawn_linked(None, DeadLetters, args, me.get_cell()).await?;
             }
             RootMessage::StartShards { reply } => {
                 let node = Arc::clone(&state.args.node);

@@ -49,6 +49,7 @@ async fn look(app: &App) -> Result<(), Error> {
     let now = app.clock.now();
     while app.identity.sweep_logins(now, SWEEP_ROWS).await? == SWEEP_ROWS {}
     while app.deliveries.sweep_devices(now, SWEEP_ROWS).await? == SWEEP_ROWS {}
+    while app.deliveries.sweep_dead_letters(now, SWEEP_ROWS).await? == SWEEP_ROWS {}
     let due = app.identity.compaction_due().await?;
     if due.is_some_and(|due| is_due(due.since, now)) {
         app.identity.compact().await?;
