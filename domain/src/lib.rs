@@ -8,6 +8,7 @@
     allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests compute expectations")
 )]
 
+pub mod delivery;
 pub mod ids;
 pub mod ledger;
 pub mod money;

@@ -7,7 +7,7 @@ use domain::ids::AccountId;
 use domain::ledger::{ChannelNumber, Credit};
 use tokio::sync::oneshot;
 
-use super::{RETRY_SOON, Received, Shared};
+use super::{Core, RETRY_SOON, Received, Shared};
 use crate::account::AccountMessage;
 use crate::call::{Answer, CommandError, Permit, Reply};
 use crate::shard::ShardMessage;
@@ -20,13 +20,15 @@ impl Shared {
         account: AccountId,
         message: impl FnOnce(Reply) -> AccountMessage,
     ) -> Result<oneshot::Receiver<Answer>, CommandError> {
-        self.admit()?;
+        if !self.node.stores.journal.has_room() {
+            return Err(CommandError::ReadOnly);
+        }
         let busy = CommandError::Busy { retry_after: RETRY_SOON };
         let node = Arc::clone(&self.node.commands).try_acquire_owned().map_err(|_| busy)?;
         let places_max = self.node.config.commands_per_account_max;
         let mut receiver = None;
         let mut core = self.core.lock();
-        if !core.open {
+        if !core.open || self.is_full(&core) {
             return Err(busy);
         }
         if let Some(places) = core.directory.places(account)
@@ -98,17 +100,11 @@ impl Shared {
         }
     }
 
-    /// Whether new commands are let in: the tail has room, the disk has room.
-    fn admit(&self) -> Result<(), CommandError> {
-        if !self.node.stores.journal.has_room() {
-            return Err(CommandError::ReadOnly);
-        }
+    /// Whether the tail takes no new commands: what is left of it is for settling those that were taken.
+    fn is_full(&self, core: &Core) -> bool {
         let config = &self.node.config;
-        let core = self.core.lock();
-        let full =
-            core.tail.bytes() >= config.tail_bytes_max / 4 * 3 || core.tail.len() >= config.tail_records_max / 4 * 3;
-        drop(core);
-        let node_full = self.node.tail_bytes.load(Ordering::Acquire) >= config.tail_bytes_node_max / 4 * 3;
-        if full || node_full { Err(CommandError::Busy { retry_after: RETRY_SOON }) } else { Ok(()) }
+        core.tail.bytes() >= config.tail_bytes_max / 4 * 3
+            || core.tail.len() >= config.tail_records_max / 4 * 3
+            || self.node.tail_bytes.load(Ordering::Acquire) >= config.tail_bytes_node_max / 4 * 3
     }
 }
