@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actors::clock::WallClock;
 use actors::ledger::Ledger;
+use actors::rooms::chat::Chat;
 use domain::ids::{AccountId, UserId};
 use domain::ledger::Opening;
 use domain::money::Currency;
@@ -28,6 +29,8 @@ pub struct App {
     pub config: Arc<Config>,
     /// The way to the accounts.
     pub ledger: Ledger,
+    /// The way to the rooms.
+    pub chat: Chat,
     /// People.
     pub identity: Arc<dyn Identity>,
     /// Cursors and dead letters.

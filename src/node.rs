@@ -5,6 +5,7 @@
 
 pub mod dead_letters;
 pub mod readiness;
+pub mod room_stores;
 pub mod root;
 pub mod serve;
 pub mod store;
@@ -18,6 +19,9 @@ use actors::clock::{BusinessZone, WallClock};
 use actors::dead_letters::DeadLetterBox;
 use actors::ledger::Ledger;
 use actors::node::{LocalLink, Node, Publisher, Stores};
+use actors::rooms::chat::Chat;
+use actors::rooms::hall::Hall;
+use actors::rooms::{RoomsArgs, RoomsMessage};
 use actors::shards::ShardsMessage;
 use domain::ids::ShardId;
 use domain::ledger::Event;
@@ -38,10 +42,12 @@ use crate::http::auth::tokens::Tokens;
 use crate::live::SessionsHandle;
 use crate::node::dead_letters::LedgerDeadLetters;
 use crate::node::readiness::Readiness;
+use crate::node::room_stores::RoomStores;
 use crate::node::root::{Root, RootArgs, RootMessage};
 use crate::node::store::{Layout, Store};
 use crate::node::stores::{LedgerStores, PeopleStores, Watcher};
 use crate::present::people::People;
+use crate::rooms::publisher::LateRoomPublisher;
 
 /// Who hears of durable events while no stream of this node has followers: nobody.
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,8 +67,11 @@ pub struct Assembly {
     pub store: Store,
     /// Cancelled when the node is of no use any more.
     pub broken: CancellationToken,
+    /// Who hears of durable events of rooms.
+    pub room_publisher: LateRoomPublisher,
     root: ActorRef<RootMessage>,
     shards: ActorRef<ShardsMessage>,
+    rooms: ActorRef<RoomsMessage>,
 }
 
 impl Assembly {
@@ -87,6 +96,8 @@ impl Assembly {
         let stores = Arc::new(tokio::task::block_in_place(|| LedgerStores::open(&store, &config))?);
         let people = tokio::task::block_in_place(|| PeopleStores::open(&store, &keys))?;
         stores.catch_up(&store, &config, watch).await?;
+        let room_stores = tokio::task::block_in_place(|| RoomStores::open(&store, &config))?;
+        room_stores.catch_up(&store, &config).await?;
 
         let zone = BusinessZone::new(&store.founding.business_zone)
             .ok_or_else(|| Failure::damaged(format!("{}: an unknown business zone", layout.founding().display())))?;
@@ -107,6 +118,16 @@ impl Assembly {
             |error: &dyn std::fmt::Display| Failure::failed(format!("the node's actors do not start: {error}"));
         let (root, _) = Actor::spawn(None, Root, args).await.map_err(|error| failed(&error))?;
         let shards = open_shards(&root, &node).await?;
+        let room_publisher = LateRoomPublisher::default();
+        let hall = Arc::new(Hall::new(
+            store.shards,
+            config.rooms.clone(),
+            Arc::clone(&clock),
+            room_stores.ports(),
+            Arc::new(room_publisher.clone()),
+        ));
+        let args = RoomsArgs { hall: Arc::clone(&hall), retention: Some(room_stores.retention()) };
+        let rooms = open_rooms(&root, args).await?;
 
         let access = tokio::task::block_in_place(|| Access::new(&config.auth, people.identity()))
             .map_err(|_| Failure::failed("the system has no random bytes"))?;
@@ -114,6 +135,7 @@ impl Assembly {
             access: Arc::new(access),
             people: Arc::new(People::new(people.identity())),
             ledger: Ledger::new(Arc::clone(&node)),
+            chat: Chat::new(hall),
             identity: people.identity(),
             deliveries: people.deliveries(),
             rate_limits: Arc::new(EmbeddedRateLimits::default()),
@@ -127,7 +149,7 @@ impl Assembly {
             config,
             metrics,
         });
-        Ok(Self { app, stores, store, broken, root, shards })
+        Ok(Self { app, stores, store, broken, room_publisher, root, shards, rooms })
     }
 
     /// What operations work with.
@@ -139,7 +161,10 @@ impl Assembly {
     pub async fn close(self, patience: Duration) {
         let (reply, closed) = oneshot::channel();
         let asked = self.shards.cast(ShardsMessage::Close { reply }).is_ok();
-        if !asked || tokio::time::timeout(patience, closed).await.is_err() {
+        let (reply, rooms_closed) = oneshot::channel();
+        let rooms_asked = self.rooms.cast(RoomsMessage::Close { reply }).is_ok();
+        let both = async { closed.await.is_ok() && rooms_closed.await.is_ok() };
+        if !asked || !rooms_asked || tokio::time::timeout(patience, both).await != Ok(true) {
             // What was answered is durable; what was not is found again from the journal.
             tracing::warn!(?patience, "the shards did not close in time");
         }
@@ -160,5 +185,21 @@ async fn open_shards(root: &ActorRef<RootMessage>, node: &Node) -> Result<ActorR
     match error {
         Some(error) => Err(Failure::failed(format!("a shard does not open: {error}"))),
         None => Ok(shards),
+    }
+}
+
+/// Opens all shards of rooms, or says why one does not open.
+async fn open_rooms(root: &ActorRef<RootMessage>, args: RoomsArgs) -> Result<ActorRef<RoomsMessage>, Failure> {
+    let ended = || Failure::failed("the node's actors ended while its rooms were opened");
+    let mut opening = args.hall.opening.subscribe();
+    let all = usize::from(args.hall.shards.get());
+    let (reply, started) = oneshot::channel();
+    root.cast(RootMessage::StartRooms { args, reply }).map_err(|_| ended())?;
+    let rooms = started.await.map_err(|_| ended())?;
+    let state = opening.wait_for(|opening| opening.open == all || opening.error.is_some()).await;
+    let error = state.map_err(|_| ended())?.error.clone();
+    match error {
+        Some(error) => Err(Failure::failed(format!("a shard of rooms does not open: {error}"))),
+        None => Ok(rooms),
     }
 }

@@ -8,6 +8,7 @@
 //! Bounds: frames in flight by permits, subscriptions by the protocol's limit. When it dies its
 //! supervisor closes the connection with 1012, and the client resumes.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use domain::delivery;
 use domain::ids::{AccountId, DeviceId, LoginId, SessionId, UserId};
 use domain::time::Timestamp;
 use protocol::code::Code;
-use protocol::frame::client::{Ack, Auth, Call, Hello, Nack, Subscription};
+use protocol::frame::client::{Ack, Auth, Call, Hello, Nack, Publish, Subscription};
 use protocol::frame::server::{ErrorFrame, Gap, Pong, Reply, Subscribed, Welcome};
 use protocol::frame::{ClientFrame, FrameError, GapReason, Place, ServerFrame, StreamName};
 use protocol::json::Json;
@@ -60,6 +61,9 @@ pub struct Calling {
     pub device: Option<DeviceId>,
 }
 
+/// A message that its room has, in its place among all others: what it is answered with once it is durable.
+pub type Published = Pin<Box<dyn Future<Output = Result<Json, Box<ErrorFrame>>> + Send>>;
+
 /// What sessions need of the node's edge: tokens, and the commands that HTTP has as well.
 #[async_trait]
 pub trait Desk: Send + Sync + 'static {
@@ -68,6 +72,10 @@ pub trait Desk: Send + Sync + 'static {
 
     /// Does what is called for, and answers as HTTP would.
     async fn call(&self, calling: Calling, call: Call) -> Result<Json, Box<ErrorFrame>>;
+
+    /// Hands a message to its room. Messages that are handed over one after another are published in that
+    /// order; that they are durable is waited for by who wants to.
+    async fn publish(&self, calling: Calling, publish: Publish) -> Result<Published, Box<ErrorFrame>>;
 }
 
 /// What all sessions of a node share.
@@ -275,6 +283,14 @@ impl SessionState {
             ClientFrame::Ack(ack) => self.ack(&ack).await,
             ClientFrame::Nack(nack) => self.nack(&nack),
             ClientFrame::Call(call) => self.call(call, permit.cloned()),
+            ClientFrame::Publish(publish) => self.publish(publish, permit.cloned()).await,
+            ClientFrame::Signal(_) => self.send(&ServerFrame::Error(ErrorFrame {
+                id: None,
+                stream: None,
+                code: Code::StreamUnknown,
+                message: "this node has no followers of rooms to signal to".into(),
+                retry_after_ms: None,
+            })),
             ClientFrame::Ping(ping) => self.send(&ServerFrame::Pong(Pong { id: ping.id })),
         }
     }
@@ -389,9 +405,32 @@ impl SessionState {
         tracing::debug!(session = %self.id, offset = nack.offset, code = %nack.code, ?nacked, "a message was refused");
     }
 
+    const fn calling(&self) -> Calling {
+        Calling { rights: self.rights, session: self.id, device: self.device }
+    }
+
+    /// Hands a message to its room, in the order of frames, and answers beside the session when it is durable.
+    async fn publish(&self, publish: Publish, permit: Option<Arc<OwnedSemaphorePermit>>) {
+        let id = publish.id.clone();
+        let handed = self.context.desk.publish(self.calling(), publish).await;
+        let outbox = Arc::clone(&self.outbox);
+        tokio::spawn(async move {
+            let answer = match handed {
+                Ok(published) => published.await,
+                Err(refused) => Err(refused),
+            };
+            let answer = match answer {
+                Ok(result) => ServerFrame::Reply(Reply { id, result }),
+                Err(refused) => ServerFrame::Error(ErrorFrame { id: Some(id), ..*refused }),
+            };
+            outbox.push(frame::text(&answer.encode()));
+            drop(permit);
+        });
+    }
+
     /// Calls run beside the session, each with a share of the permit of its frame.
     fn call(&self, call: Call, permit: Option<Arc<OwnedSemaphorePermit>>) {
-        let calling = Calling { rights: self.rights, session: self.id, device: self.device };
+        let calling = self.calling();
         let (context, outbox) = (Arc::clone(&self.context), Arc::clone(&self.outbox));
         tokio::spawn(async move {
             let id = call.id.clone();

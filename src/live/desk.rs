@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use actors::session::{Calling, Desk, Rights};
+use actors::session::{Calling, Desk, Published, Rights};
 use async_trait::async_trait;
 use domain::ids::OperationId;
 use domain::ledger::{By, Origin, Principal, Via};
 use protocol::code::Code;
-use protocol::frame::client::{Call, Method};
+use protocol::frame::client::{Call, Method, Publish};
 use protocol::frame::server::ErrorFrame;
 use protocol::json::Json;
 use serde::Serialize;
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::auth::caller::check;
+use crate::rooms::talking;
 use crate::wallet::{self, Caller};
 
 /// A node's own.
@@ -35,16 +36,32 @@ impl Desk for AppDesk {
     }
 
     async fn call(&self, calling: Calling, call: Call) -> Result<Json, Box<ErrorFrame>> {
-        self.done(calling, &call).await.map_err(|failure| {
-            Box::new(ErrorFrame {
-                id: None,
-                stream: None,
-                code: failure.code,
-                message: failure.message.as_deref().unwrap_or(failure.code.message()).into(),
-                retry_after_ms: failure.retry_after_ms(),
-            })
-        })
+        self.done(calling, &call).await.map_err(|failure| refused(&failure))
     }
+
+    async fn publish(&self, calling: Calling, publish: Publish) -> Result<Published, Box<ErrorFrame>> {
+        let handed = async {
+            let caller = self.caller(calling).await?;
+            let room = talking::room_of(&publish.room)?;
+            talking::hand(&self.0, &caller, room, &publish.body, publish.ttl_ms, Some(&publish.key)).await
+        };
+        let handed = handed.await.map_err(|failure| refused(&failure))?;
+        Ok(Box::pin(async move {
+            let done = handed.await.map_err(|failure| refused(&failure))?;
+            result(&done.body).map_err(|failure| refused(&failure))
+        }))
+    }
+}
+
+/// A failure as a frame.
+fn refused(failure: &Failure) -> Box<ErrorFrame> {
+    Box::new(ErrorFrame {
+        id: None,
+        stream: None,
+        code: failure.code,
+        message: failure.message.as_deref().unwrap_or(failure.code.message()).into(),
+        retry_after_ms: failure.retry_after_ms(),
+    })
 }
 
 impl AppDesk {

@@ -1,6 +1,6 @@
 //! `Root`: the supervisor of a node's supervisors.
 //!
-//! Without `Shards` the node is of no use: its end is the process's. `DeadLetters` is started again, later each time;
+//! Without `Shards` or `Rooms` the node is of no use: their end is the process's. `DeadLetters` is started again, later each time;
 //! what was in its mailbox is reported again by who still has the cause.
 
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use actors::dead_letters::{DeadLetterStore, DeadLetters};
 use actors::node::Node;
+use actors::rooms::{Rooms, RoomsArgs, RoomsMessage};
 use actors::shards::{Shards, ShardsMessage};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,6 @@ const BACK_OFF: Duration = Duration::from_millis(200);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
 /// Mail of the root.
-#[derive(Debug)]
 pub enum RootMessage {
     /// Start the dead-letter actor.
     StartDeadLetters,
@@ -26,6 +26,23 @@ pub enum RootMessage {
         /// Where it goes.
         reply: tokio::sync::oneshot::Sender<ActorRef<ShardsMessage>>,
     },
+    /// Open the shards of rooms; answers their supervisor.
+    StartRooms {
+        /// What it is made with.
+        args: RoomsArgs,
+        /// Where it goes.
+        reply: tokio::sync::oneshot::Sender<ActorRef<RoomsMessage>>,
+    },
+}
+
+impl std::fmt::Debug for RootMessage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::StartDeadLetters => "StartDeadLetters",
+            Self::StartShards { .. } => "StartShards",
+            Self::StartRooms { .. } => "StartRooms",
+        })
+    }
 }
 
 /// The actor.
@@ -45,6 +62,7 @@ pub struct RootArgs {
 pub struct RootState {
     args: RootArgs,
     shards: Option<ActorRef<ShardsMessage>>,
+    rooms: Option<ActorRef<RoomsMessage>>,
     failures: u32,
 }
 
@@ -55,7 +73,7 @@ impl Actor for Root {
 
     async fn pre_start(&self, me: ActorRef<RootMessage>, args: RootArgs) -> Result<RootState, ActorProcessingErr> {
         me.cast(RootMessage::StartDeadLetters)?;
-        Ok(RootState { args, shards: None, failures: 0 })
+        Ok(RootState { args, shards: None, rooms: None, failures: 0 })
     }
 
     async fn handle(
@@ -77,6 +95,11 @@ impl Actor for Root {
                 // Who asked has gone away with the process.
                 reply.send(actor).ok();
             }
+            RootMessage::StartRooms { args, reply } => {
+                let (actor, _) = Actor::spawn_linked(None, Rooms, args, me.get_cell()).await?;
+                state.rooms = Some(actor.clone());
+                reply.send(actor).ok();
+            }
         }
         Ok(())
     }
@@ -94,6 +117,11 @@ impl Actor for Root {
         };
         if state.shards.as_ref().is_some_and(|shards| shards.get_id() == actor.get_id()) {
             tracing::error!(why, "the supervisor of the shards is gone: the node ends");
+            state.args.broken.cancel();
+            return Ok(());
+        }
+        if state.rooms.as_ref().is_some_and(|rooms| rooms.get_id() == actor.get_id()) {
+            tracing::error!(why, "the supervisor of the rooms is gone: the node ends");
             state.args.broken.cancel();
             return Ok(());
         }

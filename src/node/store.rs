@@ -5,6 +5,7 @@
 //! DATA/store.json       format, id, epoch, shards, business zone, currency: written once
 //! DATA/journal/         the truth
 //! DATA/views/           derived, may be deleted
+//! DATA/views-rooms/     the same, of rooms
 //! DATA/identity.redb    people
 //! DATA/deliveries.redb  cursors and dead letters
 //! DATA/keys/            development's own keys
@@ -90,6 +91,11 @@ impl Layout {
     /// The views.
     pub fn views(&self) -> PathBuf {
         self.0.join("views")
+    }
+
+    /// The views of rooms.
+    pub fn room_views(&self) -> PathBuf {
+        self.0.join("views-rooms")
     }
 
     /// Development's own keys.

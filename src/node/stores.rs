@@ -59,7 +59,14 @@ pub struct PeopleStores {
 
 /// Lets the views read from a journal that is opened after them.
 #[derive(Default)]
-struct LateReader(OnceLock<Arc<EmbeddedJournal>>);
+pub(super) struct LateReader(OnceLock<Arc<EmbeddedJournal>>);
+
+impl LateReader {
+    /// The journal is open. Only the first is taken.
+    pub(super) fn set(&self, journal: Arc<EmbeddedJournal>) {
+        self.0.set(journal).ok();
+    }
+}
 
 impl PayloadReader for LateReader {
     fn read_bytes(&self, place: Place, at: u32, len: u32) -> Result<Bytes, Error> {
@@ -93,7 +100,7 @@ impl LedgerStores {
         let journal = Arc::new(EmbeddedJournal::open(Arc::clone(&store.lock), &journal_config, from, &known)?);
         journal.set_bytes_beside(views.bytes_on_disk());
         // Nobody else has set it: the reader was made above.
-        reader.0.set(Arc::clone(&journal)).ok();
+        reader.set(Arc::clone(&journal));
         if rebuild.is_none() && positions.is_empty() && !store.is_new {
             rebuild = Some("there are no views".to_owned());
         }

@@ -24,6 +24,10 @@ pub enum ClientFrame {
     Nack(Nack),
     /// A command.
     Call(Call),
+    /// Say something in a room.
+    Publish(Publish),
+    /// Tell who is in a room something that is of no interest later.
+    Signal(Signal),
     /// Are you there?
     Ping(Ping),
 }
@@ -183,6 +187,36 @@ pub struct Call {
     /// The idempotency key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Box<str>>,
+}
+
+/// `publish`: say something in a room; answered with its offset once it is durable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Publish {
+    /// Comes back in the answer.
+    pub id: Box<str>,
+    /// The room's id.
+    pub room: Box<str>,
+    /// So that it is said once: the same key and body answer the same offset while the message is kept.
+    pub key: Box<str>,
+    /// What is said: any JSON, at most [`BODY_BYTES_MAX`](super::BODY_BYTES_MAX) bytes of text.
+    pub body: Json,
+    /// For how long it is of interest, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+}
+
+/// `signal`: typing and the like. Neither kept nor sent again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Signal {
+    /// The room's id.
+    pub room: Box<str>,
+    /// What kind, in the client's words.
+    pub kind: Box<str>,
+    /// More of it: at most [`SIGNAL_BYTES_MAX`](super::SIGNAL_BYTES_MAX) bytes of text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Json>,
 }
 
 /// `ping`

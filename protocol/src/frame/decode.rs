@@ -8,8 +8,8 @@ use super::client::{Call, ClientFrame, Hello, Method};
 use super::server::ServerFrame;
 use super::stream::{Place, StreamName};
 use super::{
-    ALSO_MAX, DEVICE_CHARS_MAX, EPOCH_CHARS_MAX, FRAMES_MAX, ID_CHARS_MAX, NACK_CODE_CHARS_MAX, STREAM_CHARS_MAX,
-    SUBSCRIPTIONS_MAX, TOKEN_CHARS_MAX,
+    ALSO_MAX, BODY_BYTES_MAX, DEVICE_CHARS_MAX, EPOCH_CHARS_MAX, FRAMES_MAX, ID_CHARS_MAX, NACK_CODE_CHARS_MAX,
+    SIGNAL_BYTES_MAX, SIGNAL_KIND_CHARS_MAX, STREAM_CHARS_MAX, SUBSCRIPTIONS_MAX, TOKEN_CHARS_MAX,
 };
 use crate::code::Code;
 use crate::http::is_idempotency_key;
@@ -121,6 +121,8 @@ fn client_frame(text: &str) -> Result<ClientFrame, FrameError> {
             "ack" => ClientFrame::Ack(body(text)?),
             "nack" => ClientFrame::Nack(body(text)?),
             "call" => ClientFrame::Call(call(body(text)?)?),
+            "publish" => ClientFrame::Publish(body(text)?),
+            "signal" => ClientFrame::Signal(body(text)?),
             "ping" => ClientFrame::Ping(body(text)?),
             other => return Err(unknown(other)),
         };
@@ -209,6 +211,19 @@ fn within_bounds(frame: &ClientFrame) -> Result<(), FrameError> {
             chars("code", &nack.code, NACK_CODE_CHARS_MAX)
         }
         ClientFrame::Call(call) => chars("id", &call.id, ID_CHARS_MAX),
+        ClientFrame::Publish(publish) => {
+            chars("id", &publish.id, ID_CHARS_MAX)?;
+            chars("room", &publish.room, STREAM_CHARS_MAX)?;
+            if !is_idempotency_key(&publish.key) {
+                return Err(FrameError::of(Code::IdempotencyKeyInvalid, Code::IdempotencyKeyInvalid.message()));
+            }
+            bytes("body", publish.body.get(), BODY_BYTES_MAX)
+        }
+        ClientFrame::Signal(signal) => {
+            chars("room", &signal.room, STREAM_CHARS_MAX)?;
+            chars("kind", &signal.kind, SIGNAL_KIND_CHARS_MAX)?;
+            signal.data.as_ref().map_or(Ok(()), |data| bytes("data", data.get(), SIGNAL_BYTES_MAX))
+        }
         ClientFrame::Ping(ping) => ping.id.as_deref().map_or(Ok(()), |id| chars("id", id, ID_CHARS_MAX)),
     }
 }
@@ -226,6 +241,14 @@ fn chars(field: &str, text: &str, max: usize) -> Result<(), FrameError> {
         Ok(())
     } else {
         Err(too_long(field, max))
+    }
+}
+
+fn bytes(field: &str, text: &str, max: usize) -> Result<(), FrameError> {
+    if text.len() <= max {
+        Ok(())
+    } else {
+        Err(FrameError::of(Code::TooLarge, format!("`{field}` has more than {max} bytes")))
     }
 }
 
@@ -306,6 +329,9 @@ mod tests {
         refused(r#"{"type":"hello","token":"t","device":""}"#, Code::ValidationFailed, None);
         refused(&format!(r#"{{"type":"{}"}}"#, "é".repeat(9000)), Code::FrameUnknown, None);
         refused(r#"{"type":"ack","stream":"account","upto":-1}"#, Code::Malformed, None);
+        refused(r#"{"type":"publish","id":"a","room":"7","key":"","body":1}"#, Code::IdempotencyKeyInvalid, Some("a"));
+        refused(r#"{"type":"publish","id":"a","room":"7","key":"k"}"#, Code::Malformed, Some("a"));
+        refused(&format!(r#"{{"type":"signal","room":"7","kind":"{long}"}}"#), Code::ValidationFailed, None);
     }
 
     #[test]
@@ -320,6 +346,16 @@ mod tests {
         let array = |count: usize| format!("[{}]", vec![r#"{"type":"ping"}"#; count].join(","));
         assert_eq!(decode(&array(FRAMES_MAX)).map_err(|error| error.code).unwrap().len(), FRAMES_MAX);
         assert_eq!(decode(&array(FRAMES_MAX + 1)).map(|_| ()).unwrap_err().code, Code::Malformed);
+        let publish = |bytes: usize| {
+            format!(r#"{{"type":"publish","id":"1","room":"7","key":"k","body":"{}"}}"#, "x".repeat(bytes - 2))
+        };
+        assert!(one(&publish(BODY_BYTES_MAX)).is_ok());
+        refused(&publish(BODY_BYTES_MAX + 1), Code::TooLarge, Some("1"));
+        let signal = |bytes: usize| {
+            format!(r#"{{"type":"signal","room":"7","kind":"typing","data":"{}"}}"#, "x".repeat(bytes - 2))
+        };
+        assert!(one(&signal(SIGNAL_BYTES_MAX)).is_ok());
+        refused(&signal(SIGNAL_BYTES_MAX + 1), Code::TooLarge, None);
         let stream = |name: usize| format!(r#"{{"type":"ack","stream":"room:{}","upto":1}}"#, "x".repeat(name));
         assert!(one(&stream(STREAM_CHARS_MAX)).is_ok());
         refused(&stream(STREAM_CHARS_MAX + 1), Code::ValidationFailed, None);

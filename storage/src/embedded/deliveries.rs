@@ -6,6 +6,7 @@
 mod cursors;
 mod dead_letters;
 mod devices;
+mod read_marks;
 mod records;
 
 use std::path::Path;
@@ -19,7 +20,7 @@ use uuid::Uuid;
 use crate::Error;
 use crate::deliveries::{
     Cursor, CursorPut, CursorWrite, DeadLetter, DeadLetterFilter, DeadLetterId, Deliveries, Device, NAME_BYTES_MAX,
-    PAGE_MAX, PUT_MAX,
+    PAGE_MAX, PUT_MAX, ReadMark,
 };
 use crate::embedded::database::{Database, Failed, Schema, copy_table};
 
@@ -58,6 +59,7 @@ fn create(transaction: &WriteTransaction) -> Result<(), Failed> {
     transaction.open_table(records::CURSORS)?;
     transaction.open_table(records::DEAD_LETTERS)?;
     transaction.open_table(records::DEAD_LETTERS_BY_REASON)?;
+    transaction.open_table(records::READ_MARKS)?;
     Ok(())
 }
 
@@ -67,7 +69,8 @@ fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Failed> {
     copy_table(records::DEVICES_BY_AGE, from, to)?;
     copy_table(records::CURSORS, from, to)?;
     copy_table(records::DEAD_LETTERS, from, to)?;
-    copy_table(records::DEAD_LETTERS_BY_REASON, from, to)
+    copy_table(records::DEAD_LETTERS_BY_REASON, from, to)?;
+    copy_table(records::READ_MARKS, from, to)
 }
 
 #[async_trait]
@@ -114,8 +117,21 @@ impl Deliveries for EmbeddedDeliveries {
         self.database.write(move |txn| devices::sweep(txn, now, max)).await
     }
 
+    async fn read_mark(&self, user: UserId, stream: Uuid) -> Result<ReadMark, Error> {
+        self.database.read(|txn| read_marks::get(&txn.open_table(records::READ_MARKS)?, user, stream))
+    }
+
+    async fn mark_read(&self, user: UserId, stream: Uuid, upto: u64, also: Vec<u64>) -> Result<ReadMark, Error> {
+        self.database.write(move |txn| read_marks::add(txn, user, stream, upto, &also)).await
+    }
+
     async fn forget_user(&self, user: UserId) -> Result<(), Error> {
-        self.database.write(move |txn| devices::forget_all(txn, user)).await
+        self.database
+            .write(move |txn| {
+                read_marks::forget(txn, user)?;
+                devices::forget_all(txn, user)
+            })
+            .await
     }
 
     async fn put_dead_letter(&self, letter: DeadLetter) -> Result<bool, Error> {

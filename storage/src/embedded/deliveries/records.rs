@@ -23,6 +23,9 @@ pub(super) const DEAD_LETTERS: TableDefinition<'_, u128, &[u8]> = TableDefinitio
 pub(super) const DEAD_LETTERS_BY_REASON: TableDefinition<'_, (u8, u128), ()> =
     TableDefinition::new("dead_letters_by_reason");
 
+/// User, stream → the offsets of a read mark: `upto`, then each beyond it, little-endian.
+pub(super) const READ_MARKS: TableDefinition<'_, (u128, u128), &[u8]> = TableDefinition::new("read_marks");
+
 /// A device of a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct DeviceRecord {
