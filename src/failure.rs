@@ -7,10 +7,8 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use actors::call::CommandError;
-use actors::rooms::call::RoomCallError;
 use domain::ids::TransferId;
 use domain::ledger::Refusal;
-use domain::room::RoomRefused;
 use protocol::code::Code;
 use protocol::frame::server::ErrorFrame;
 use protocol::problem::{FieldCode, FieldError, Problem};
@@ -147,41 +145,6 @@ impl From<Refusal> for Failure {
             Refusal::HasUnsettled => {
                 Self::of(Code::AccountNotEmpty).saying("Transfers of the account are still on their way.")
             }
-        }
-    }
-}
-
-impl From<RoomRefused> for Failure {
-    fn from(refused: RoomRefused) -> Self {
-        match refused {
-            RoomRefused::KeyReused => Code::IdempotencyKeyReused.into(),
-            // Whoever is not in a room does not learn that there is one.
-            RoomRefused::NotFound | RoomRefused::WrongKind | RoomRefused::NotAMember => Code::RoomNotFound.into(),
-            RoomRefused::Closed => Code::RoomClosed.into(),
-            RoomRefused::NotInvited | RoomRefused::NotAllowed => Code::Forbidden.into(),
-            RoomRefused::Muted => Code::Muted.into(),
-            RoomRefused::Blocked => Code::Blocked.into(),
-            RoomRefused::TargetNotAMember => Self::of(Code::NotFound).saying("This person is not in the room."),
-            RoomRefused::TargetIsSelf => Self::field("user", FieldCode::Conflicting, "is oneself"),
-            RoomRefused::Full => Code::RoomFull.into(),
-            RoomRefused::MessageNotFound | RoomRefused::MessageDeleted => Code::MessageNotFound.into(),
-            RoomRefused::NameOutOfRange => Self::field("name", FieldCode::TooLong, "must be 1 to 256 bytes"),
-            RoomRefused::BodyOutOfRange => Self::field("body", FieldCode::TooLong, "must be 1 byte to 16 KiB"),
-            RoomRefused::DurationOutOfRange => {
-                Self::field("ttlMs", FieldCode::TooLarge, "must be between 1 second and 90 days")
-            }
-        }
-    }
-}
-
-impl From<RoomCallError> for Failure {
-    fn from(error: RoomCallError) -> Self {
-        match error {
-            RoomCallError::Refused(refused) => refused.into(),
-            RoomCallError::Busy { retry_after } => Self::of(Code::Busy).retry_after(retry_after),
-            RoomCallError::Unavailable => Self::of(Code::Busy).saying("The room is unavailable for now."),
-            RoomCallError::ReadOnly => Code::ReadOnly.into(),
-            RoomCallError::Unknown => Code::OutcomeUnknown.into(),
         }
     }
 }

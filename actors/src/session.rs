@@ -292,7 +292,7 @@ impl SessionState {
             ClientFrame::Signal(signal) => {
                 let stream = StreamName::Room(signal.room.to_string().into());
                 if self.following(&stream).is_none() {
-                    self.refuse(None, Some(stream), Code::RoomNotFound);
+                    self.refuse(None, Some(stream), Code::StreamUnknown);
                 } else if let Err(code) = self.context.desk.signal(self.calling(), signal).await {
                     self.refuse(None, Some(stream), code);
                 }

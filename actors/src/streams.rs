@@ -134,6 +134,14 @@ impl Streams {
         tokio::spawn(async move { reading::bring_up(&streams, &follow).await });
     }
 
+    /// Pushes a durable event to all who follow its stream: a frame of [`crate::outbox::frame`] that is shared by all.
+    /// Offsets of one stream are published in order; who missed one reads it.
+    pub async fn publish(self: &Arc<Self>, stream: Uuid, offset: u64, message: Bytes) {
+        if let Some(follows) = self.table.of(stream) {
+            self.push(&follows, offset, &message).await;
+        }
+    }
+
     /// Pushes a frame that is no message to all who follow a stream, where their outboxes have room: it is neither
     /// kept nor sent again.
     pub fn signal(&self, stream: Uuid, frame: &Bytes) {

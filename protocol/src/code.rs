@@ -86,6 +86,12 @@ codes! {
     Forbidden = "forbidden", 403, "Not allowed", "You may not do this.";
     /// People may not deposit themselves here.
     FundingDisabled = "funding_disabled", 403, "Self-service funding is off", "Deposits are made by the treasury here.";
+    /// The caller is not in the room.
+    NotAMember = "not_a_member", 403, "Not a member", "You are not a member of this room.";
+    /// The caller may not write in the room for a while.
+    Muted = "muted", 403, "Muted", "You may not write here for a while.";
+    /// The other person wants to hear no more of the caller.
+    Blocked = "blocked", 403, "Blocked", "This person does not want to hear from you.";
     /// The origin of a WebSocket is not one of ours.
     OriginForbidden = "origin_forbidden", 403, "Origin not allowed", "This origin may not connect.";
 
@@ -96,10 +102,6 @@ codes! {
     PayeeNotFound = "payee_not_found", 404, "Payee not found", "Nobody has this QuickPe id, e-mail or user id.";
     /// No such hold.
     HoldNotFound = "hold_not_found", 404, "Hold not found", "There is no such hold, or you are no party to it.";
-    /// There is no such room, or none that the caller may know of.
-    RoomNotFound = "room_not_found", 404, "No such room", "There is no such room.";
-    /// There is no such message in the room.
-    MessageNotFound = "message_not_found", 404, "No such message", "There is no such message.";
     /// A stream that does not exist, or not for this caller.
     StreamUnknown = "stream_unknown", 404, "Unknown stream", "There is no such stream, or you may not follow it.";
     /// A route without this method.
@@ -110,16 +112,16 @@ codes! {
     EmailTaken = "email_taken", 409, "E-mail taken", "There is a user with this e-mail.";
     /// The account is closed.
     AccountClosed = "account_closed", 409, "Account closed", "The account is closed.";
-    /// The room is closed.
-    RoomClosed = "room_closed", 409, "Room closed", "The room is closed.";
-    /// The room has as many members as it may.
-    RoomFull = "room_full", 409, "Room full", "The room has as many members as it may.";
     /// An account that still holds money, holds or unsettled transfers cannot be closed.
     AccountNotEmpty = "account_not_empty", 409, "Account not empty", "The account holds money, open holds or unsettled transfers.";
     /// The hold was captured or released before.
     HoldResolved = "hold_resolved", 409, "Hold already resolved", "The hold was captured or released before.";
     /// The hold ran out.
     HoldExpired = "hold_expired", 409, "Hold expired", "The hold has expired.";
+    /// The room is closed.
+    RoomClosed = "room_closed", 409, "Room closed", "The room is closed: it can be read and not written.";
+    /// The message was deleted.
+    MessageDeleted = "message_deleted", 409, "Message deleted", "The message was deleted.";
     /// Somebody else changed it meanwhile.
     Conflict = "conflict", 409, "Changed meanwhile", "It was changed meanwhile. Read it again.";
     /// A dead letter that is resolved in another way.
@@ -138,10 +140,6 @@ codes! {
     LimitExceeded = "limit_exceeded", 422, "Limit exceeded", "The amount is above the limit of a transfer or of the day.";
     /// The account would hold more than an account may.
     BalanceLimit = "balance_limit", 422, "Balance limit", "The account would hold more than an account may.";
-    /// The caller may not write in the room for a while.
-    Muted = "muted", 422, "Muted", "You may not write in this room for now.";
-    /// The other of two people wants to hear no more.
-    Blocked = "blocked", 422, "Blocked", "This person does not take messages from you.";
     /// The account is frozen in this direction.
     AccountFrozen = "account_frozen", 422, "Account frozen", "The account is frozen.";
     /// The same key came with another body before.
@@ -156,6 +154,10 @@ codes! {
     RefundExceedsOriginal = "refund_exceeds_original", 422, "Refund exceeds the original", "Refunds would be more than the original amount.";
     /// Deposits, withdrawals, refunds, returns and unsettled transfers cannot be refunded.
     NotRefundable = "not_refundable", 422, "Not refundable", "This transaction cannot be refunded.";
+    /// Rooms of this kind know no such command.
+    RoomKind = "room_kind", 422, "Another kind of room", "Rooms of this kind know no such command.";
+    /// The room has as many members as it may have.
+    RoomFull = "room_full", 422, "Room full", "The room has as many members as it may have.";
     /// The connection follows as many streams as it may.
     TooManyStreams = "too_many_streams", 422, "Too many streams", "This connection follows as many streams as it may.";
 
@@ -182,6 +184,8 @@ codes! {
     PayeeUnavailable = "payee_unavailable", 503, "Payee unavailable", "The payee's side is behind. Nothing was done; come back later.";
     /// The account is quarantined until an operator has looked at it.
     AccountUnavailable = "account_unavailable", 503, "Account unavailable", "The account is out of service until an operator has looked at it.";
+    /// The room is quarantined until an operator has looked at it.
+    RoomUnavailable = "room_unavailable", 503, "Room unavailable", "The room is out of service until an operator has looked at it.";
     /// The node writes nothing, for want of disk space.
     ReadOnly = "read_only", 503, "Read only", "The node takes no writes now.";
     /// The node is stopping.

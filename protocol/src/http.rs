@@ -10,6 +10,8 @@ pub mod auth;
 pub mod health;
 pub mod hold;
 pub mod page;
+pub mod room;
+pub mod server;
 pub mod transaction;
 pub mod user;
 

@@ -29,6 +29,8 @@ use utoipa_swagger_ui::SwaggerUi;
         (name = "user", description = "One's own profile, and finding others."),
         (name = "account", description = "One's own money."),
         (name = "holds", description = "Money set aside for a payee."),
+        (name = "rooms", description = "Rooms, what is said in them, and notices."),
+        (name = "server", description = "For servers with keys of their own."),
         (name = "admin", description = "For administrators."),
         (name = "node", description = "For the node's keepers."),
     )

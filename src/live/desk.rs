@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::failure::Failure;
 use crate::http::auth::caller::check;
 use crate::http::body;
-use crate::rooms::publish::{Saying, publish};
+use crate::rooms::talking;
 use crate::trace;
 use crate::wallet::{self, Caller};
 
@@ -65,7 +65,7 @@ impl Desk for AppDesk {
         };
         let user = calling.rights.user;
         let state = self.app.chat.state(room).await.map_err(busy)?;
-        let profile = state.profile.as_ref().ok_or(Code::RoomNotFound)?;
+        let profile = state.profile.as_ref().ok_or(Code::NotFound)?;
         if !profile.kind.is_of_people() || !profile.has(user) {
             return Err(Code::Forbidden);
         }
@@ -97,8 +97,12 @@ impl AppDesk {
         said: Publish,
     ) -> Result<impl Future<Output = Result<Published, Failure>> + Send + use<>, Failure> {
         let caller = self.caller(calling, None).await?;
-        let saying = Saying { room: said.room, body: &said.body, key: said.key.as_deref(), ttl_ms: said.ttl_ms };
-        publish(&self.app, &caller, saying).await
+        let (body, key) = (&said.body, said.key.as_deref());
+        let outcome = talking::hand(&self.app, &caller, said.room, body, said.ttl_ms, key).await?;
+        Ok(async move {
+            let done = outcome.await?;
+            Ok(Published { offset: done.body.offset, replayed: done.replayed })
+        })
     }
 
     /// Who calls. Their role is read anew: a session may live longer than it.

@@ -18,7 +18,6 @@ const BACK_OFF: Duration = Duration::from_millis(200);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
 /// Mail of the root.
-#[derive(Debug)]
 pub enum RootMessage {
     /// Start the dead-letter actor.
     StartDeadLetters,
@@ -110,6 +109,11 @@ impl Actor for Root {
         let rooms = state.rooms.as_ref().map(|actor| actor.get_id());
         if [shards, rooms].contains(&Some(actor.get_id())) {
             tracing::error!(why, "a supervisor of shards is gone: the node ends");
+            state.args.broken.cancel();
+            return Ok(());
+        }
+        if state.rooms.as_ref().is_some_and(|rooms| rooms.get_id() == actor.get_id()) {
+            tracing::error!(why, "the supervisor of the rooms is gone: the node ends");
             state.args.broken.cancel();
             return Ok(());
         }

@@ -20,11 +20,8 @@ use storage::journal::{Journal, JournalKey, Place, Slot, Space, StoredRecord};
 use storage::sealing::{KeyEncryptionKey, Keyring};
 use storage::views::{Position, Views};
 
-use crate::config::{Config, Keys};
+use crate::config::{Config, Keys, StorageConfig};
 use crate::node::store::{Layout, Store};
-
-/// The most bytes of a segment of rooms.
-const ROOMS_SEGMENT_BYTES_MAX: u64 = 16 << 20;
 
 /// How often a replay says how far it is, in records.
 const PROGRESS_RECORDS: u64 = 256;
@@ -64,7 +61,14 @@ pub struct PeopleStores {
 
 /// Lets the views read from a journal that is opened after them.
 #[derive(Default)]
-struct LateReader(OnceLock<Arc<EmbeddedJournal>>);
+pub(super) struct LateReader(OnceLock<Arc<EmbeddedJournal>>);
+
+impl LateReader {
+    /// The journal is open. Only the first is taken.
+    pub(super) fn set(&self, journal: Arc<EmbeddedJournal>) {
+        self.0.set(journal).ok();
+    }
+}
 
 impl PayloadReader for LateReader {
     fn read_bytes(&self, place: Place, at: u32, len: u32) -> Result<Bytes, Error> {
@@ -82,15 +86,17 @@ impl SpaceStores {
         let reader = Arc::new(LateReader::default());
         let layout = Layout::of(store.lock.dir());
         let views_config =
-            ViewsConfig { cache_bytes: config.storage.views_cache_bytes, ..ViewsConfig::of(store.founding.id) };
+            ViewsConfig { cache_bytes: cache_bytes(&config.storage, space), ..ViewsConfig::of(store.founding.id) };
         let (views, mut rebuild) = match EmbeddedViews::open(&layout.views(space), &views_config, reader.clone())? {
             Opening::Ready(views) => (views, None),
             Opening::Rebuild { views, reason } => (views, Some(reason)),
         };
         let positions = views.positions()?;
         let known: Vec<_> = positions.iter().map(|(key, position)| known(*key, position)).collect();
+        let (segment_bytes, segments_ahead) = segments(&config.storage, space);
         let journal_config = JournalConfig {
-            segment_bytes: segment_bytes(config, space),
+            segment_bytes,
+            segments_ahead,
             bytes_max: config.storage.bytes_max.unwrap_or(u64::MAX),
             ..JournalConfig::new(space, store.founding.id, store.shards)
         };
@@ -98,7 +104,7 @@ impl SpaceStores {
         let journal = Arc::new(EmbeddedJournal::open(Arc::clone(&store.lock), &journal_config, from, &known)?);
         journal.set_bytes_beside(views.bytes_on_disk());
         // Nobody else has set it: the reader was made above.
-        reader.0.set(Arc::clone(&journal)).ok();
+        reader.set(Arc::clone(&journal));
         if rebuild.is_none() && positions.is_empty() && !store.is_new {
             rebuild = Some("there are no views".to_owned());
         }
@@ -172,6 +178,10 @@ impl SpaceStores {
             let key = JournalKey { space: self.space, shard };
             let through = positions.iter().find(|(other, _)| *other == key).map_or(Slot(0), |(_, at)| at.through);
             if let Some(next) = self.journal.read(key, through.next(), 1).await?.first() {
+                // What retention has removed before it, no shard can read: only a replay starts there.
+                if next.record.slot != through.next() {
+                    return Ok(Some(Place(0)));
+                }
                 oldest = Some(oldest.map_or(next.place, |oldest| oldest.min(next.place)));
             }
         }
@@ -203,11 +213,19 @@ impl AnyRebuilder {
     }
 }
 
-/// Bytes of a new segment. What is kept for a while goes by whole segments, so those of rooms are small.
-fn segment_bytes(config: &Config, space: Space) -> u64 {
+/// Bytes of a new segment, and how many are made ahead. What is kept for a while goes by whole segments, so those of
+/// rooms are small.
+const fn segments(storage: &StorageConfig, space: Space) -> (u64, u64) {
     match space {
-        Space::Ledger => config.storage.segment_bytes,
-        Space::Rooms => config.storage.segment_bytes.min(ROOMS_SEGMENT_BYTES_MAX),
+        Space::Ledger => (storage.segment_bytes, 2),
+        Space::Rooms => (storage.rooms_segment_bytes, 1),
+    }
+}
+
+const fn cache_bytes(storage: &StorageConfig, space: Space) -> u64 {
+    match space {
+        Space::Ledger => storage.views_cache_bytes,
+        Space::Rooms => storage.rooms_views_cache_bytes,
     }
 }
 

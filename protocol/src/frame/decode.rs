@@ -333,6 +333,9 @@ mod tests {
         refused(r#"{"type":"hello","token":"t","device":""}"#, Code::ValidationFailed, None);
         refused(&format!(r#"{{"type":"{}"}}"#, "é".repeat(9000)), Code::FrameUnknown, None);
         refused(r#"{"type":"ack","stream":"account","upto":-1}"#, Code::Malformed, None);
+        refused(r#"{"type":"publish","id":"a","room":"7","key":"","body":1}"#, Code::IdempotencyKeyInvalid, Some("a"));
+        refused(r#"{"type":"publish","id":"a","room":"7","key":"k"}"#, Code::Malformed, Some("a"));
+        refused(&format!(r#"{{"type":"signal","room":"7","kind":"{long}"}}"#), Code::ValidationFailed, None);
     }
 
     #[test]
@@ -347,6 +350,16 @@ mod tests {
         let array = |count: usize| format!("[{}]", vec![r#"{"type":"ping"}"#; count].join(","));
         assert_eq!(decode(&array(FRAMES_MAX)).map_err(|error| error.code).unwrap().len(), FRAMES_MAX);
         assert_eq!(decode(&array(FRAMES_MAX + 1)).map(|_| ()).unwrap_err().code, Code::Malformed);
+        let publish = |bytes: usize| {
+            format!(r#"{{"type":"publish","id":"1","room":"7","key":"k","body":"{}"}}"#, "x".repeat(bytes - 2))
+        };
+        assert!(one(&publish(BODY_BYTES_MAX)).is_ok());
+        refused(&publish(BODY_BYTES_MAX + 1), Code::TooLarge, Some("1"));
+        let signal = |bytes: usize| {
+            format!(r#"{{"type":"signal","room":"7","kind":"typing","data":"{}"}}"#, "x".repeat(bytes - 2))
+        };
+        assert!(one(&signal(SIGNAL_BYTES_MAX)).is_ok());
+        refused(&signal(SIGNAL_BYTES_MAX + 1), Code::TooLarge, None);
         let stream = |name: usize| format!(r#"{{"type":"ack","stream":"room:{}","upto":1}}"#, "x".repeat(name));
         assert!(one(&stream(STREAM_CHARS_MAX)).is_ok());
         refused(&stream(STREAM_CHARS_MAX + 1), Code::ValidationFailed, None);
