@@ -11,8 +11,8 @@ use crate::http::{Client, Target};
 /// Long enough for every profile.
 const PASSWORD: &str = "correct horse battery staple";
 
-/// Signing up hashes a password, and many people do it at once here.
-const SIGN_UP_PATIENCE: Duration = Duration::from_mins(1);
+/// Signing up or in hashes a password, and many people do it at once here.
+pub(crate) const SIGN_PATIENCE: Duration = Duration::from_mins(1);
 
 /// A person of this run.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ impl Person {
             password: PASSWORD.into(),
             device: None,
         };
-        let mut client = Client::new(target.clone(), SIGN_UP_PATIENCE);
+        let mut client = Client::new(target.clone(), SIGN_PATIENCE);
         let answer = client.post("/api/v1/auth/signup", None, None, &body).await.context("sign-up")?;
         let tokens: TokensResponse = answer.read().context("sign-up")?;
         Ok(Self { id: tokens.user.id.0, handle: tokens.user.quickpe_id.to_string(), token: tokens.token, email })
