@@ -15,6 +15,7 @@ mod meter;
 mod pace;
 mod person;
 mod process;
+mod proxy;
 mod result;
 mod socket;
 mod storm;
