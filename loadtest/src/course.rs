@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
 use crate::length::float;
-use crate::meter::Delta;
+use crate::meter::{Delta, Meter};
 use crate::result::Series;
 use crate::usage::{Sample, Sampler};
 
@@ -54,6 +57,29 @@ impl Course {
         self.sampler.sample(self.elapsed())
     }
 
+    /// Notes what happens until all tasks are done; `told` hears of each part and of the time.
+    pub(crate) async fn note(
+        &mut self,
+        meter: &Meter,
+        tasks: &mut JoinSet<()>,
+        mut told: impl FnMut(&Delta, Duration),
+    ) -> anyhow::Result<()> {
+        let mut ticks = interval(BUCKET);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !tasks.is_empty() {
+            tokio::select! {
+                _ = ticks.tick() => {
+                    let delta = meter.take();
+                    self.add(&delta)?;
+                    self.look();
+                    told(&delta, self.elapsed());
+                }
+                Some(ended) = tasks.join_next() => ended?,
+            }
+        }
+        self.add(&meter.take())
+    }
+
     /// All that happened.
     pub(crate) fn whole(&self) -> &Delta {
         &self.whole
@@ -91,7 +117,6 @@ fn middle(bucket: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meter::Meter;
 
     #[test]
     fn what_happens_is_told_apart_over_time() {

@@ -4,6 +4,7 @@
 
 mod check;
 mod clock;
+mod compare;
 mod course;
 mod crowd;
 mod fleet;
@@ -12,10 +13,12 @@ mod http;
 mod length;
 mod line;
 mod meter;
+mod mixed;
 mod pace;
 mod person;
 mod process;
 mod proxy;
+mod report;
 mod result;
 mod socket;
 mod storm;
@@ -40,8 +43,14 @@ struct Arguments {
 enum Command {
     /// Move money at random, kill the node, and judge the history of what was seen.
     Check(check::Options),
+    /// Compare two results, and fail if the second is worse.
+    Compare(compare::Options),
     /// Connect many sessions at a rate, and hold them.
     Flood(flood::Options),
+    /// Play scenarios in phases, as a file describes them, with limits that decide.
+    Mixed(mixed::Options),
+    /// Make a page with plots of a result.
+    Report(report::Options),
     /// Cut all sessions off at once, and see that all come back and nothing is lost.
     Storm(storm::Options),
     /// Send transfers at a rate and measure how long each takes.
@@ -62,7 +71,10 @@ fn main() -> anyhow::Result<ExitCode> {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Check(options) => check::run(options).await,
+        Command::Compare(options) => compare::run(&options),
         Command::Flood(options) => flood::run(options).await,
+        Command::Mixed(options) => mixed::run(options).await,
+        Command::Report(options) => report::run(&options),
         Command::Storm(options) => storm::run(options).await,
         Command::Transfers(options) => transfers::run(options).await,
         Command::Worker => fleet::work(),

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::http::{Client, Target};
 
 /// Long enough for every profile.
-const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 /// Signing up or in hashes a password, and many people do it at once here.
 pub(crate) const SIGN_PATIENCE: Duration = Duration::from_mins(1);
@@ -24,6 +24,7 @@ pub(crate) struct Person {
     /// The access token of now.
     pub(crate) token: String,
     email: String,
+    number: usize,
 }
 
 impl Person {
@@ -31,7 +32,7 @@ impl Person {
     pub(crate) async fn sign_up(target: &Target, run: &str, number: usize) -> anyhow::Result<Self> {
         let email = format!("loadtest-{run}-{number}@example.com");
         let body = SignUpRequest {
-            first_name: format!("Person{number}"),
+            first_name: first_name(number),
             last_name: format!("Run{run}"),
             email: email.clone(),
             password: PASSWORD.into(),
@@ -40,7 +41,30 @@ impl Person {
         let mut client = Client::new(target.clone(), SIGN_PATIENCE);
         let answer = client.post("/api/v1/auth/signup", None, None, &body).await.context("sign-up")?;
         let tokens: TokensResponse = answer.read().context("sign-up")?;
-        Ok(Self { id: tokens.user.id.0, handle: tokens.user.quickpe_id.to_string(), token: tokens.token, email })
+        Ok(Self {
+            id: tokens.user.id.0,
+            handle: tokens.user.quickpe_id.to_string(),
+            token: tokens.token,
+            email,
+            number,
+        })
+    }
+
+    /// The e-mail, to sign in with.
+    pub(crate) fn email(&self) -> &str {
+        &self.email
+    }
+
+    /// The first name, to be found by.
+    pub(crate) fn first_name(&self) -> String {
+        first_name(self.number)
+    }
+
+    /// Someone who never signed up.
+    #[cfg(test)]
+    pub(crate) fn named(number: usize) -> Self {
+        let email = format!("{number}@example.com");
+        Self { id: Uuid::nil(), handle: format!("QP{number:010}"), token: String::new(), email, number }
     }
 
     /// Gets a new token.
@@ -50,6 +74,10 @@ impl Person {
         self.token = answer.read::<TokensResponse>().context("sign-in")?.token;
         Ok(())
     }
+}
+
+fn first_name(number: usize) -> String {
+    format!("Person{number}")
 }
 
 /// Signs `count` people up, a few at a time.

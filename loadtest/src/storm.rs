@@ -125,6 +125,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     if let (Some(cores), _) = after.cores_since(&before) {
         result.figure("cpu", "server CPU in the storm", cores * 100.0, "% of a core", None);
     }
+    if let Some(kib) = course.sampler.rss_most_kib() {
+        result.figure("rss.most", "server memory, at most", float(kib) / 1024.0, "MiB", Some(Better::Lower));
+    }
     result.figure("sent", "transfers made meanwhile", float(sent), "", None);
     tell(&mut result, &course, sessions as u64);
     if let Err(error) = stopped {
@@ -162,7 +165,7 @@ async fn kill(
 fn settings(result: &mut RunResult, options: &Options, url: &str, workers: usize, bearers: &Bearers) {
     result.setting("url", url);
     result.setting("sessions", options.sessions);
-    result.setting("spread", format!("{:?}", options.spread));
+    result.setting("spread", format!("{} s", options.spread.as_secs_f64()));
     result.setting("end", if options.kill { "kill -9 of the server" } else { "all connections cut" });
     result.setting("senders", options.senders);
     result.setting("transfers", format!("{}/s", options.transfers));

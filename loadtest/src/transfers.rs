@@ -35,8 +35,6 @@ use crate::who;
 
 /// How long messages may trail behind the last answer.
 const TRAIL: Duration = Duration::from_secs(2);
-/// How often the course of the run is noted.
-const NOTE: Duration = Duration::from_millis(500);
 
 /// What to send, and how fast.
 #[derive(clap::Args)]
@@ -104,7 +102,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         connections.spawn(Arc::clone(&load).send_on_one_connection());
     }
     let sampler = Sampler::of(options.server_pid.or_else(|| listener(server)), Vec::new());
-    let (mut course, before) = warm_up(&meter, &options, sampler).await;
+    let (mut course, before) = warm_up(&options, sampler).await;
     let measuring = Instant::now();
     note(&meter, &mut course, &options, &mut connections).await?;
     let seconds = measuring.elapsed().as_secs_f64();
@@ -132,10 +130,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     result.finish(options.json.as_deref())
 }
 
-/// Lets what is sent before anything is measured pass.
-async fn warm_up(meter: &Meter, options: &Options, sampler: Sampler) -> (Course, Sample) {
+/// Lets what is sent before anything is measured pass; the meter takes none of it.
+async fn warm_up(options: &Options, sampler: Sampler) -> (Course, Sample) {
     sleep(options.warm_up).await;
-    drop(meter.take());
     let mut course = Course::start(sampler);
     let before = course.look();
     (course, before)
@@ -153,23 +150,18 @@ async fn note(
         bar.set_style(style);
     }
     let mut done = 0;
-    let mut ticks = tokio::time::interval(NOTE);
-    while !connections.is_empty() {
-        tokio::select! {
-            _ = ticks.tick() => {
-                let delta = meter.take();
-                let more = delta.count("completed") + delta.count("pending");
-                done += more;
-                course.add(&delta)?;
-                course.look();
-                bar.set_message(format!("{done} done, {:.0}/s", float(more) / NOTE.as_secs_f64()));
-                bar.set_position(millis(course.elapsed()));
-            }
-            Some(ended) = connections.join_next() => ended?,
-        }
-    }
+    let mut last = Duration::ZERO;
+    course
+        .note(meter, connections, |delta, at| {
+            let more = delta.count("completed") + delta.count("pending");
+            done += more;
+            let rate = float(more) / at.saturating_sub(std::mem::replace(&mut last, at)).as_secs_f64();
+            bar.set_message(format!("{done} done, {rate:.0}/s"));
+            bar.set_position(millis(at));
+        })
+        .await?;
     bar.finish_and_clear();
-    course.add(&meter.take())
+    Ok(())
 }
 
 fn tell(result: &mut RunResult, course: &Course, seconds: f64, before: &Sample, after: &Sample) {

@@ -13,6 +13,9 @@ const TICKS_PER_SECOND: u64 = 100;
 /// The most samples that are kept; beyond them a run is no longer sampled.
 const SAMPLES_MAX: usize = 100_000;
 
+/// How far looks must be apart to tell a share of a core.
+const APART: Duration = Duration::from_millis(400);
+
 /// What one process has used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Process {
@@ -113,9 +116,21 @@ impl Sampler {
         self.samples.iter().filter_map(|sample| sample.server).map(|server| server.rss_kib).max()
     }
 
+    /// Looks that are not too close: CPU time is counted in hundredths of a second.
+    fn apart(&self) -> Vec<Sample> {
+        let mut apart: Vec<Sample> = Vec::with_capacity(self.samples.len());
+        for sample in &self.samples {
+            if apart.last().is_none_or(|last| sample.at.saturating_sub(last.at) >= APART) {
+                apart.push(*sample);
+            }
+        }
+        apart
+    }
+
     /// What was used over time.
     pub(crate) fn series(&self) -> Vec<Series> {
-        let pairs = || self.samples.iter().zip(self.samples.iter().skip(1));
+        let apart = self.apart();
+        let pairs = || apart.iter().zip(apart.iter().skip(1));
         let percent = |(before, now): (&Sample, &Sample)| (now.at.as_secs_f64(), now.cores_since(before));
         let server: Vec<_> = pairs().map(percent).filter_map(|(at, (cpu, _))| Some([at, cpu? * 100.0])).collect();
         let tool: Vec<_> = pairs().map(percent).map(|(at, (_, cpu))| [at, cpu * 100.0]).collect();
