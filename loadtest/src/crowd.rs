@@ -197,3 +197,6 @@ impl Crowd {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

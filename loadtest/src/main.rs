@@ -7,6 +7,7 @@ mod clock;
 mod compare;
 mod course;
 mod crowd;
+mod fanout;
 mod fleet;
 mod flood;
 mod http;
@@ -20,6 +21,7 @@ mod process;
 mod proxy;
 mod report;
 mod result;
+mod rooms;
 mod socket;
 mod storm;
 mod timing;
@@ -45,12 +47,16 @@ enum Command {
     Check(check::Options),
     /// Compare two results, and fail if the second is worse.
     Compare(compare::Options),
+    /// Publish in one room that many follow.
+    Fanout(fanout::Options),
     /// Connect many sessions at a rate, and hold them.
     Flood(flood::Options),
     /// Play scenarios in phases, as a file describes them, with limits that decide.
     Mixed(mixed::Options),
     /// Make a page with plots of a result.
     Report(report::Options),
+    /// Publish in many rooms.
+    Rooms(rooms::Options),
     /// Cut all sessions off at once, and see that all come back and nothing is lost.
     Storm(storm::Options),
     /// Send transfers at a rate and measure how long each takes.
@@ -72,9 +78,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Check(options) => check::run(options).await,
         Command::Compare(options) => compare::run(&options),
+        Command::Fanout(options) => fanout::run(options).await,
         Command::Flood(options) => flood::run(options).await,
         Command::Mixed(options) => mixed::run(options).await,
         Command::Report(options) => report::run(&options),
+        Command::Rooms(options) => rooms::run(options).await,
         Command::Storm(options) => storm::run(options).await,
         Command::Transfers(options) => transfers::run(options).await,
         Command::Worker => fleet::work(),

@@ -71,6 +71,13 @@ pub(crate) struct Bearers {
     pub(crate) way: String,
 }
 
+impl Bearers {
+    /// Whose session this is: sessions go round the people.
+    pub(crate) fn of(&self, session: usize) -> Option<&Bearer> {
+        self.all.get(session.checked_rem(self.all.len())?)
+    }
+}
+
 impl Options {
     /// Whether people come from a file, and may be taken to have money.
     pub(crate) fn has_file(&self) -> bool {

@@ -39,10 +39,13 @@ struct Body<'a> {
 }
 
 impl Crowd {
-    /// Publishes evenly, round the sessions.
+    /// Publishes evenly, round the first so many sessions of the run.
     pub(super) async fn publish(self: &Rc<Self>, rate: f64, length: Duration, bytes: usize, publishers: usize) {
-        let publishers = publishers.min(self.members.len());
-        if publishers == 0 || rate <= 0.0 {
+        // This worker's share: sessions are numbered over all workers.
+        let own = publishers.saturating_sub(self.job.first).min(self.members.len());
+        let rate = rate * float(own as u64) / float(publishers.max(1) as u64);
+        if own == 0 || rate <= 0.0 {
+            tokio::time::sleep(length + TRAIL).await;
             return;
         }
         let padding = "x".repeat(bytes);
@@ -57,7 +60,7 @@ impl Crowd {
                 sleep_until((start + after).into()).await;
             }
             let at = u64::try_from((wall + after).as_micros()).unwrap_or(u64::MAX);
-            let turn = usize::try_from(number).unwrap_or(0) % publishers;
+            let turn = usize::try_from(number).unwrap_or(0) % own;
             number += 1;
             id.clear();
             key.clear();

@@ -57,13 +57,13 @@ pub(crate) enum Step {
     },
     /// Publish to the followed rooms.
     Publish {
-        /// Messages a second.
+        /// Messages a second, of all workers together.
         rate: f64,
         /// For so long.
         millis: u64,
         /// Bytes of a body.
         bytes: usize,
-        /// How many of this worker's sessions publish, from the first.
+        /// How many of the run's sessions publish, from the first.
         publishers: usize,
     },
     /// Wait until each session has heard everything of its stream.

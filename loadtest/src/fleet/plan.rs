@@ -74,7 +74,7 @@ impl Options {
         let jobs = (0..workers).map(|worker| {
             let first = worker * share;
             let numbers = first..sessions.min(first + share);
-            let bearers = numbers.clone().map(|number| pick(&bearers.all, number)).collect::<Option<_>>();
+            let bearers = numbers.clone().map(|number| bearers.of(number).cloned()).collect::<Option<_>>();
             Ok(Job {
                 server,
                 run: run.to_owned(),
@@ -106,10 +106,6 @@ impl Options {
         let count = u8::try_from(count.clamp(1, most)).unwrap_or(u8::MAX);
         (2..count.saturating_add(2)).map(|last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))).collect()
     }
-}
-
-fn pick<T: Clone>(all: &[T], number: usize) -> Option<T> {
-    all.get(number.checked_rem(all.len())?).cloned()
 }
 
 /// The first address of a server.
