@@ -66,7 +66,7 @@ pub(crate) struct Options {
     /// How many devices follow each account.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(0..=8))]
     devices: u16,
-    /// Lead the devices' WebSockets through a proxy that delays, cuts, truncates, half-closes and
+    /// Lead the WebSocket connections of devices through a proxy that delays, cuts, truncates, half-closes and
     /// throttles them, by a plan that follows from the seed.
     #[arg(long, conflicts_with = "no_websocket")]
     proxy: bool,

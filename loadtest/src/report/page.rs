@@ -111,8 +111,9 @@ fn lines<'a>(series: impl Iterator<Item = &'a Series>) -> Vec<Line> {
     let mut names: Vec<&str> = Vec::new();
     series
         .map(|Series { name, label, points, .. }| {
-            let faint = name.ends_with(".p50");
-            let thing = name.trim_end_matches(".p50").trim_end_matches(".p99");
+            let (thing, quantile) = name.rsplit_once('.').unwrap_or((name, ""));
+            let faint = quantile == "p50";
+            let thing = if faint || quantile == "p99" { thing } else { name };
             let known = names.iter().position(|known| *known == thing);
             let colour = known.unwrap_or_else(|| {
                 names.push(thing);
