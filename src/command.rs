@@ -79,6 +79,8 @@ pub enum Operation {
         balance: String,
         /// Where to write their access tokens.
         tokens: Option<PathBuf>,
+        /// How many times one of them pays another.
+        transfers: u64,
     },
 }
 
@@ -129,8 +131,8 @@ impl Context {
             Operation::Limits { email, per_transaction, per_day } => {
                 admin::limits(self, &email, per_transaction.as_deref(), per_day.as_deref(), out).await
             }
-            Operation::Synthesize { users, balance, tokens } => {
-                synthesize::run(self, users, &balance, tokens.as_deref(), out).await
+            Operation::Synthesize { users, balance, tokens, transfers } => {
+                synthesize::run(self, users, &balance, tokens.as_deref(), transfers, out).await
             }
         }
     }

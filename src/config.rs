@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use actors::clock::BusinessZone;
-use actors::config::LedgerConfig;
+use actors::config::{DeliveryConfig, LedgerConfig};
 use domain::ids::ShardCount;
 use domain::money::Currency;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,8 @@ pub struct Config {
     pub edge: EdgeConfig,
     /// The ledger's actors.
     pub ledger: LedgerConfig,
+    /// How messages are delivered, by class.
+    pub delivery: DeliveryConfig,
     /// The store.
     pub storage: StorageConfig,
     /// Stopping.
@@ -178,6 +180,7 @@ impl Default for Config {
             funding: FundingConfig::default(),
             edge: EdgeConfig::default(),
             ledger: LedgerConfig::default(),
+            delivery: DeliveryConfig::default(),
             storage: StorageConfig::default(),
             drain: DrainConfig::default(),
             telemetry: TelemetryConfig::default(),
@@ -209,6 +212,9 @@ impl Config {
         }
         if let Err(why) = self.edge.websocket.check() {
             return wrong("edge.websocket", &why.to_string());
+        }
+        if let Err((class, error)) = self.delivery.check() {
+            return wrong(&format!("delivery.{}.{}", class.as_str(), error.key), &format!("must be {}", error.range));
         }
         if self.profile == Profile::Production {
             self.check_production()?;

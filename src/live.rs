@@ -4,6 +4,7 @@
 //! [`desk`] does what they call for, [`presenter`] says what events look like, [`supervisor`] keeps the two
 //! supervisors alive.
 
+mod bucket;
 mod desk;
 mod door;
 mod presenter;
@@ -16,6 +17,7 @@ use actors::node::Publisher;
 use actors::outbox::frame;
 use actors::session::SessionContext;
 use actors::sessions::SessionsMessage;
+use actors::streams::account::AccountStreams;
 use actors::streams::{Streams, StreamsArgs, StreamsPublisher};
 use domain::ids::{LoginId, ShardId, UserId};
 use domain::ledger::Event;
@@ -31,9 +33,6 @@ use crate::edge::gate::Gate;
 use crate::edge::websocket::WebSockets;
 use crate::live::door::LiveDoor;
 use crate::live::supervisor::{Supervisor, SupervisorArgs};
-
-/// Messages that a stream may have unacknowledged. Told to clients; windows are not enforced yet.
-const WINDOW: u32 = 64;
 
 /// How long after the notice of a drain clients may take to reconnect elsewhere, at random.
 const DRAIN_SPREAD: Duration = Duration::from_secs(2);
@@ -92,20 +91,21 @@ impl Live {
         gate: Arc<Gate>,
         stop: CancellationToken,
     ) -> Result<Self, Failure> {
-        let streams = Streams::new(Arc::new(presenter::AppPresenter(Arc::clone(app))), app.epoch.clone());
+        let delivery = &app.config.delivery;
+        let streams = Streams::new(app.epoch.clone(), delivery.clone(), rand::random());
+        let presenter = Arc::new(presenter::AppPresenter(Arc::clone(app)));
+        let accounts = AccountStreams::new(app.ledger.clone(), presenter, app.epoch.clone(), &delivery.money);
         let streams_publisher = StreamsPublisher::new(Arc::clone(&streams));
         let websocket = &app.config.edge.websocket;
         let context = Arc::new(SessionContext {
-            ledger: app.ledger.clone(),
+            topics: Arc::new(Arc::clone(&accounts)),
             streams: Arc::clone(&streams),
             deliveries: Arc::clone(&app.deliveries),
             desk: Arc::new(desk::AppDesk(Arc::clone(app))),
             clock: Arc::clone(&app.clock),
             heartbeat_ms: websocket.heartbeat_ms.into(),
-            window: WINDOW,
         });
-        let streams_args =
-            StreamsArgs { streams, ledger: app.ledger.clone(), publisher: Arc::clone(&streams_publisher) };
+        let streams_args = StreamsArgs { streams, accounts, publisher: Arc::clone(&streams_publisher) };
         let args = SupervisorArgs { streams: streams_args, sessions: app.sessions.clone() };
         let failed = |error: ractor::SpawnErr| Failure::failed(format!("streams and sessions do not start: {error}"));
         Actor::spawn(None, Supervisor, args).await.map_err(failed)?;

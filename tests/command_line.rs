@@ -13,6 +13,8 @@ mod configuring;
 mod operating;
 #[path = "command_line/process.rs"]
 mod process;
+#[path = "command_line/reopening.rs"]
+mod reopening;
 #[path = "command_line/serving.rs"]
 mod serving;
 #[path = "command_line/verifying.rs"]

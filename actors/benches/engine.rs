@@ -43,8 +43,8 @@ use storage::Error;
 use storage::embedded::journal::{EmbeddedJournal, JournalConfig, OpenFrom};
 use storage::embedded::lock::StoreLock;
 use storage::embedded::views::{EmbeddedViews, Opening as ViewsOpening, PayloadReader, ViewsConfig};
-use storage::journal::{JournalKey, Place, Space};
-use storage::views::{Batch, Checkpoint, Position, StoredEvent, Table, Views};
+use storage::journal::{Append, Generation, Journal, JournalKey, Opened, Place, Record, Slot, Space, StoredRecord};
+use storage::views::{Batch, Checkpoint, Gone, Position, StoredEvent, Table, Views};
 use uuid::Uuid;
 
 #[global_allocator]
@@ -74,12 +74,41 @@ impl PayloadReader for Reader {
     }
 }
 
+/// The journal, and how many records it was given.
+struct Counted(Arc<EmbeddedJournal>, AtomicU64);
+
+#[async_trait]
+impl Journal for Counted {
+    async fn open(&self, key: JournalKey) -> Result<Opened, Error> {
+        self.0.open(key).await
+    }
+    async fn append(&self, generation: Generation, record: Record) -> Result<Append, Error> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.append(generation, record).await
+    }
+    async fn read(&self, key: JournalKey, from: Slot, bytes_max: usize) -> Result<Vec<StoredRecord>, Error> {
+        self.0.read(key, from, bytes_max).await
+    }
+    fn projected(&self, key: JournalKey, through: Slot) {
+        self.0.projected(key, through);
+    }
+    fn bytes_behind(&self, place: Place) -> u64 {
+        self.0.bytes_behind(place)
+    }
+    fn has_room(&self) -> bool {
+        self.0.has_room()
+    }
+}
+
 /// Views that keep nothing: the journal path alone.
 struct NoViews;
 
 #[async_trait]
 impl Views for NoViews {
     async fn apply(&self, _: Batch) -> Result<(), Error> {
+        Ok(())
+    }
+    async fn remove(&self, _: Gone) -> Result<(), Error> {
         Ok(())
     }
     async fn position(&self, _: JournalKey) -> Result<Option<Position>, Error> {
@@ -225,12 +254,13 @@ async fn run(options: Arc<Options>) {
     } else {
         Arc::new(NoViews)
     };
+    let counted = Arc::new(Counted(Arc::clone(&journal), AtomicU64::new(0)));
     let node = Arc::new(Node::new(
         ShardCount::DEFAULT,
         LedgerConfig::default(),
         BusinessZone::new("Asia/Kolkata").unwrap(),
         Arc::new(Clock),
-        Stores { journal: journal.clone(), views },
+        Stores { journal: counted.clone(), views },
         Arc::new(LocalLink),
         Arc::new(Nobody),
         DeadLetterBox::default(),
@@ -245,7 +275,7 @@ async fn run(options: Arc<Options>) {
 
     let done = Arc::new(AtomicU64::new(0));
     let busy = Arc::new(AtomicU64::new(0));
-    let logged = journal.durable();
+    let (logged, appended) = (journal.durable(), counted.1.load(Ordering::Relaxed));
     let (begun, cpu) = (Instant::now(), cpu_seconds());
     let until = begun + Duration::from_secs(options.seconds);
     let mut clients = Vec::new();
@@ -320,7 +350,7 @@ async fn run(options: Arc<Options>) {
     };
     let done = done.load(Ordering::Relaxed);
     println!(
-        "{:.0} transfers/s ({} in {elapsed:.1} s), p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms, CPU {:.1} us a transfer ({:.0} %), {:.0} bytes of log a transfer, {} busy, rss {} MiB",
+        "{:.0} transfers/s ({} in {elapsed:.1} s), p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms, CPU {:.1} us a transfer ({:.0} %), {:.0} bytes of log and {:.2} records a transfer, {} busy, rss {} MiB",
         done as f64 / elapsed,
         done,
         percentile(0.5),
@@ -329,6 +359,7 @@ async fn run(options: Arc<Options>) {
         cpu * 1e6 / done as f64,
         cpu / elapsed * 100.0,
         (journal.durable() - logged) as f64 / done as f64,
+        (counted.1.load(Ordering::Relaxed) - appended) as f64 / done as f64,
         busy.load(Ordering::Relaxed),
         rss_mib(),
     );

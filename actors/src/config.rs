@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::delivery::{Class, Policy, PolicyError};
 use serde::{Deserialize, Serialize};
 
 /// Limits and times of the ledger's actors.
@@ -59,7 +60,7 @@ impl Default for LedgerConfig {
             tail_records_max: 4_096,
             tail_bytes_node_max: 96 << 20,
             tail_log_bytes_max: 64 << 20,
-            projection_delay_ms: 200,
+            projection_delay_ms: 1_000,
             projection_bytes: 128 << 10,
             read_own_write_ms: 500,
             clock_ahead_max_ms: 5_000,
@@ -87,5 +88,42 @@ impl LedgerConfig {
     /// [`Self::idle_ms`].
     pub fn idle(&self) -> Duration {
         Duration::from_millis(self.idle_ms)
+    }
+}
+
+/// How messages are delivered, by class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeliveryConfig {
+    /// Of streams of money.
+    pub money: Policy,
+    /// Of notices.
+    pub notice: Policy,
+    /// Of rooms.
+    pub chat: Policy,
+}
+
+impl Default for DeliveryConfig {
+    fn default() -> Self {
+        Self { money: Policy::of(Class::Money), notice: Policy::of(Class::Notice), chat: Policy::of(Class::Chat) }
+    }
+}
+
+impl DeliveryConfig {
+    /// How streams of the class are delivered.
+    pub const fn of(&self, class: Class) -> &Policy {
+        match class {
+            Class::Money => &self.money,
+            Class::Notice => &self.notice,
+            Class::Chat => &self.chat,
+        }
+    }
+
+    /// Checks the ranges of all classes.
+    ///
+    /// # Errors
+    /// The first number that is out of its range, with its class.
+    pub fn check(&self) -> Result<(), (Class, PolicyError)> {
+        Class::ALL.into_iter().try_for_each(|class| self.of(class).check().map_err(|error| (class, error)))
     }
 }

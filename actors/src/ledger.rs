@@ -206,6 +206,8 @@ impl Ledger {
             }
         };
         let (event, returned) = read.await.map_err(|error| unavailable(&error))?;
+        // The id of a hold stands for no transfer.
+        let event = event.filter(|event| event.change.movement().is_some());
         Ok(event.map(|event| {
             let on_its_way = match &event.change {
                 Change::Debited { channel, .. } => shared.channels.lock().is_on_its_way(*channel),

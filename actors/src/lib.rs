@@ -1,5 +1,6 @@
 //! The actors of a node: accounts and shards that serialise changes of money and make them durable,
-//! projectors that derive what is read, and sessions that deliver what happened.
+//! projectors that derive what is read, rooms that order what people say, and sessions that deliver
+//! what happened.
 
 pub mod account;
 pub mod call;
@@ -12,6 +13,10 @@ pub mod mutant;
 pub mod node;
 pub mod outbox;
 pub mod projector;
+pub mod room;
+pub mod room_projector;
+pub mod room_shard;
+pub mod rooms;
 pub mod session;
 pub mod sessions;
 pub mod shard;

@@ -5,6 +5,7 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 
 use crate::shard::appending::Flight;
 use crate::shard::core::Shared;
+use crate::shard::tail::Tail;
 
 /// One metric.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,12 @@ pub const RESTARTS: Metric =
     metric("quickpe_actor_restarts_total", "Actors that failed and were started again, by kind.");
 /// Quarantines.
 pub const QUARANTINES: Metric = metric("quickpe_ledger_quarantines_total", "Accounts that were quarantined.");
+/// Records read at opening.
+pub const REPLAYED: Metric =
+    metric("quickpe_ledger_replayed_records_total", "Durable records that were read to open shards.");
+/// Their bytes.
+pub const REPLAYED_BYTES: Metric =
+    metric("quickpe_ledger_replayed_bytes_total", "Payload of the durable records that were read to open shards.");
 /// Records projected.
 pub const PROJECTED: Metric = metric("quickpe_ledger_projected_records_total", "Durable records applied to the views.");
 /// Tail bytes.
@@ -57,16 +64,33 @@ pub const PERMITS: Metric = metric("quickpe_ledger_permits_free", "Commands that
 pub const SESSIONS: Metric = metric("quickpe_sessions", "Connections that have said hello.");
 /// Messages.
 pub const MESSAGES: Metric =
-    metric("quickpe_messages_published_total", "Messages put into outboxes as they became durable.");
+    metric("quickpe_messages_sent_total", "Messages put into outboxes for the first time, by class.");
+/// Messages sent again.
+pub const RETRIES: Metric = metric("quickpe_messages_retried_total", "Messages sent again, by class.");
+/// Messages let go.
+pub const SHED: Metric =
+    metric("quickpe_messages_shed_total", "Messages let go under pressure with a said gap, by class.");
+/// Messages applied.
+pub const DELIVERED: Metric = metric("quickpe_messages_delivered_total", "Messages that devices applied, by class.");
+/// Messages given up.
+pub const DEAD: Metric = metric("quickpe_messages_dead_total", "Messages that were dead for a device, by class.");
+/// Time to `applied`.
+pub const APPLIED: Metric =
+    metric("quickpe_message_applied_seconds", "Time from sending a message until it is applied, by class.");
 /// Dead letters.
 pub const DEAD_LETTERS: Metric = metric("quickpe_dead_letters_total", "What failed for good, by reason.");
 
 /// Tells the recorder units and help texts.
 pub fn describe() {
-    for counted in [COMMANDS, REFUSALS, ACTIVATIONS, RESTARTS, QUARANTINES, PROJECTED, MESSAGES, DEAD_LETTERS] {
+    for counted in [COMMANDS, REFUSALS, ACTIVATIONS, RESTARTS, QUARANTINES, REPLAYED, PROJECTED, DEAD_LETTERS] {
         describe_counter!(counted.name, Unit::Count, counted.help);
     }
+    for counted in [MESSAGES, RETRIES, SHED, DELIVERED, DEAD] {
+        describe_counter!(counted.name, Unit::Count, counted.help);
+    }
+    describe_counter!(REPLAYED_BYTES.name, Unit::Bytes, REPLAYED_BYTES.help);
     describe_histogram!(APPEND.name, Unit::Seconds, APPEND.help);
+    describe_histogram!(APPLIED.name, Unit::Seconds, APPLIED.help);
     describe_histogram!(RECORD.name, Unit::Bytes, RECORD.help);
     describe_gauge!(TAIL.name, Unit::Bytes, TAIL.help);
     describe_gauge!(CHANNEL_AGE.name, Unit::Seconds, CHANNEL_AGE.help);
@@ -106,6 +130,12 @@ pub(crate) fn restarted(kind: &'static str) {
     counter!(RESTARTS.name, "kind" => kind).increment(1);
 }
 
+/// A shard was opened.
+pub(crate) fn replayed(tail: &Tail) {
+    counter!(REPLAYED.name).increment(tail.len().try_into().unwrap_or(u64::MAX));
+    counter!(REPLAYED_BYTES.name).increment(tail.bytes().try_into().unwrap_or(u64::MAX));
+}
+
 /// An account was quarantined.
 pub(crate) fn quarantined() {
     counter!(QUARANTINES.name).increment(1);
@@ -114,11 +144,6 @@ pub(crate) fn quarantined() {
 /// Records were projected.
 pub(crate) fn projected(records: usize) {
     counter!(PROJECTED.name).increment(records.try_into().unwrap_or(u64::MAX));
-}
-
-/// A message was put into the outboxes of its followers.
-pub(crate) fn published(followers: usize) {
-    counter!(MESSAGES.name).increment(followers.try_into().unwrap_or(u64::MAX));
 }
 
 /// Sessions are open.

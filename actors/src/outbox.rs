@@ -7,11 +7,13 @@
 //! The bound is in bytes and includes the batch in the writer's hand. A client that reads too slowly overflows it and
 //! is closed with 4408: it resumes from its cursor, and the node's memory stays bounded whatever the client does.
 //!
-//! Everything a delivery decides stands under the one lock of [`Inner`]; the window of unacknowledged messages
-//! belongs there too, because "is there room", "queue it" and "it is now unacknowledged" are one step.
+//! Everything a delivery decides stands under the one lock of [`Inner`]: beside the queue stand the [`lane`]s, one a
+//! followed stream, with its place and its window of unacknowledged messages, because "is there room", "queue it" and
+//! "it is now unacknowledged" are one step.
 
 mod close;
 pub mod frame;
+pub(crate) mod lane;
 mod queue;
 
 use std::collections::VecDeque;
@@ -23,8 +25,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 pub use close::CloseCode;
+use lane::Lane;
+pub(crate) use queue::Queue;
+use queue::Taken;
 pub use queue::{End, Pushed};
-use queue::{Queue, Taken};
 
 /// The outbound side of one connection.
 ///
@@ -41,12 +45,24 @@ struct Inner {
     queue: Queue,
     /// The writer, when it waits for frames.
     writer: Option<Waker>,
+    /// One a followed stream. A handful, found by looking at each.
+    lanes: Vec<(Slot, Box<Lane>)>,
+    /// How many were ever opened.
+    opened: u32,
 }
+
+/// The most lanes of one connection.
+pub const LANES_MAX: usize = 128;
+
+/// Which lane of an outbox. A number is never used twice: who still holds a lane that was shut reaches no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot(u32);
 
 impl Outbox {
     /// An empty outbox that holds at most `bytes_max` bytes of frames, those being written included.
     pub fn new(bytes_max: u32) -> Self {
-        Self { inner: Mutex::new(Inner { queue: Queue::new(bytes_max), writer: None }), seen: AtomicU32::new(0) }
+        let inner = Inner { queue: Queue::new(bytes_max), writer: None, lanes: Vec::new(), opened: 0 };
+        Self { inner: Mutex::new(inner), seen: AtomicU32::new(0) }
     }
 
     /// Queues a frame of [`frame`]. A frame that does not fit closes the outbox with 4408.
@@ -113,6 +129,45 @@ impl Outbox {
     /// Bytes of frames that are queued or being written.
     pub fn bytes(&self) -> usize {
         self.inner.lock().queue.bytes()
+    }
+
+    /// Opens a lane. Nothing if there are [`LANES_MAX`].
+    pub(crate) fn open(&self, lane: Lane) -> Option<Slot> {
+        let mut inner = self.inner.lock();
+        if inner.lanes.len() >= LANES_MAX {
+            return None;
+        }
+        inner.opened = inner.opened.checked_add(1)?;
+        let slot = Slot(inner.opened);
+        inner.lanes.push((slot, Box::new(lane)));
+        Some(slot)
+    }
+
+    /// Closes a lane: what it holds is forgotten, what it queued is still written.
+    pub(crate) fn shut(&self, slot: Slot) {
+        let mut inner = self.inner.lock();
+        inner.lanes.retain(|(other, _)| *other != slot);
+        inner.lanes.shrink_to_fit();
+    }
+
+    /// Changes a lane and the queue in one step. Nothing if the lane is closed or the end is decided.
+    pub(crate) fn lane<T>(&self, slot: Slot, change: impl FnOnce(&mut Lane, &mut Queue) -> T) -> Option<T> {
+        let (answer, writer) = {
+            let inner = &mut *self.inner.lock();
+            if inner.queue.end().is_some() {
+                return None;
+            }
+            let (_, lane) = inner.lanes.iter_mut().find(|(other, _)| *other == slot)?;
+            let frames = inner.queue.len();
+            let answer = change(lane, &mut inner.queue);
+            // Most changes queue nothing: then the writer sleeps on.
+            let writer = if inner.queue.len() == frames { None } else { inner.writer.take() };
+            (answer, writer)
+        };
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+        Some(answer)
     }
 
     /// Notes that the client was heard at `tick`, on whatever scale the heartbeats count.
@@ -224,6 +279,6 @@ mod tests {
 
     #[test]
     fn an_idle_outbox_is_small() {
-        assert!(size_of::<Outbox>() <= 120, "{} bytes a connection", size_of::<Outbox>());
+        assert!(size_of::<Outbox>() <= 144, "{} bytes a connection", size_of::<Outbox>());
     }
 }

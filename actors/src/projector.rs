@@ -1,18 +1,20 @@
 //! `Projector`: applies one shard's durable records to the views, in order, behind by a bounded lag.
 //!
-//! Its shard tells it to run; it takes the oldest records of the tail, derives their rows, writes them
-//! in one batch with the position, and trims the tail. Everything it writes is derived from durable
-//! records. When it dies its shard dies with it, and both go on from the stored position.
+//! Its shard tells it to run, with the shard's own state as of the last record; it derives the rows of
+//! all records up to there, writes them in one batch with the position, and trims the tail. Everything
+//! it writes is derived from durable records. When it dies its shard dies with it, and both go on from
+//! the stored position.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use domain::ledger;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use storage::journal::Slot;
 
 use crate::metrics;
 use crate::projector::rows::Rows;
+use crate::shard::ShardMessage;
 use crate::shard::core::Shared;
 
 pub mod cells;
@@ -25,8 +27,13 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Mail of a projector.
 #[derive(Debug)]
 pub enum ProjectorMessage {
-    /// Project what there is.
-    Run,
+    /// Project what views lack.
+    Run {
+        /// Up to this record.
+        through: Slot,
+        /// The shard's fold as of that record.
+        ledger: Box<ledger::Shard>,
+    },
     /// Fail, as a fault would make it.
     #[cfg(feature = "simulation")]
     Panic,
@@ -39,8 +46,6 @@ pub(crate) struct Projector;
 pub(crate) struct ProjectorArgs {
     /// Its shard.
     pub shared: Arc<Shared>,
-    /// The shard's fold as of the stored position.
-    pub ledger: ledger::Shard,
 }
 
 impl Actor for Projector {
@@ -63,7 +68,7 @@ impl Actor for Projector {
         state: &mut ProjectorArgs,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ProjectorMessage::Run => state.run().await,
+            ProjectorMessage::Run { through, ledger } => state.run(through, &ledger).await,
             #[cfg(feature = "simulation")]
             #[allow(clippy::panic, reason = "the fault that is asked for")]
             ProjectorMessage::Panic => panic!("a fault was put in"),
@@ -72,20 +77,17 @@ impl Actor for Projector {
 }
 
 impl ProjectorArgs {
-    async fn run(&mut self) -> Result<(), ActorProcessingErr> {
-        let bytes = self.shared.node.config.projection_bytes;
-        loop {
-            // Cleared before looking: who adds a record later asks for another run.
-            self.shared.projecting.store(false, Ordering::Release);
-            let records = self.shared.oldest(bytes);
-            let Some(last) = records.last() else { return Ok(()) };
-            let through = last.slot;
+    async fn run(&self, through: Slot, ledger: &ledger::Shard) -> Result<(), ActorProcessingErr> {
+        let records = self.shared.unprojected(through);
+        if !records.is_empty() {
             let views = &*self.shared.node.stores.views;
             let mut rows = Rows::live(&self.shared);
             for record in &records {
-                rows.record(&mut self.ledger, record).await?;
+                rows.record(record).await?;
+                // A batch takes milliseconds: callers of other shards do not wait for all of it.
+                tokio::task::yield_now().await;
             }
-            let batch = rows.finish(&self.ledger)?;
+            let batch = rows.finish(ledger)?;
             metrics::projected(records.len());
             while let Err(error) = views.apply(batch.clone()).await {
                 // Admission stops when the tail is full; what is durable waits here.
@@ -93,9 +95,9 @@ impl ProjectorArgs {
                 tokio::time::sleep(RETRY).await;
             }
             self.shared.projected(through);
-            if self.shared.tail().0 < bytes {
-                return Ok(());
-            }
         }
+        // A shard that has gone meanwhile starts from the position.
+        self.shared.actor.cast(ShardMessage::Projected).ok();
+        Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! `Session`: one connection of one device: its rights, its subscriptions, its cursor.
 //!
 //! The edge hands it the client's frames, with a permit each batch; it answers into the connection's
-//! outbox. Streams push messages there by themselves. Calls run beside it, so that a slow one holds up
+//! outbox. Streams push messages there by themselves, as far as the window of unacknowledged ones goes; what is
+//! acknowledged comes through here. Calls run beside it, so that a slow one holds up
 //! neither acknowledgements nor other calls.
 //!
 //! Bounds: frames in flight by permits, subscriptions by the protocol's limit. When it dies its
@@ -11,29 +12,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::delivery;
 use domain::ids::{AccountId, DeviceId, LoginId, SessionId, UserId};
 use domain::time::Timestamp;
 use protocol::code::Code;
-use protocol::frame::client::{Ack, Auth, Call, Hello, Subscription};
+use protocol::frame::client::{Ack, Auth, Call, Hello, Nack, Subscription};
 use protocol::frame::server::{ErrorFrame, Gap, Pong, Reply, Subscribed, Welcome};
-use protocol::frame::{ClientFrame, FrameError, GapReason, Place, ServerFrame, Stage, StreamName};
+use protocol::frame::{ClientFrame, FrameError, GapReason, Place, ServerFrame, StreamName};
 use protocol::json::Json;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use storage::deliveries::Deliveries;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::clock::WallClock;
-use crate::ledger::Ledger;
 use crate::outbox::{CloseCode, Outbox, frame};
 use crate::session::cursor::DeviceCursor;
-use crate::streams::Streams;
-use crate::streams::follow::Follow;
+use crate::streams::follow::{Follow, Follower};
+use crate::streams::topic::{Topic, Topics};
+use crate::streams::{REPLAY_MAX, Streams};
 
 mod cursor;
-
-/// The most messages that are replayed on a subscription. Beyond it the client is told of a gap and
-/// pages by HTTP.
-const REPLAY_MAX: u64 = 1_000;
 
 /// How long before its token ends a client is told.
 const EXPIRING_BEFORE: Duration = Duration::from_mins(1);
@@ -74,8 +72,8 @@ pub trait Desk: Send + Sync + 'static {
 
 /// What all sessions of a node share.
 pub struct SessionContext {
-    /// The way to the accounts.
-    pub ledger: Ledger,
+    /// Which streams there are.
+    pub topics: Arc<dyn Topics>,
     /// Who follows what.
     pub streams: Arc<Streams>,
     /// Cursors of devices.
@@ -86,8 +84,6 @@ pub struct SessionContext {
     pub clock: Arc<dyn WallClock>,
     /// Milliseconds between pings, which clients are told.
     pub heartbeat_ms: u64,
-    /// Messages that a stream may have unacknowledged, which clients are told.
-    pub window: u32,
 }
 
 /// Mail of a session.
@@ -136,11 +132,17 @@ pub struct SessionState {
     outbox: Arc<Outbox>,
     /// What it said, until that is answered.
     hello: Option<Box<Hello>>,
-    /// Its own money, if it follows it.
-    account: Option<Arc<Follow>>,
-    cursor: Option<DeviceCursor>,
+    /// What it follows.
+    following: Vec<Following>,
     /// The client was told that its token ends.
     warned: bool,
+}
+
+/// A stream that a session follows.
+struct Following {
+    follow: Arc<Follow>,
+    /// The device's place in it, if the client said its name.
+    cursor: Option<DeviceCursor>,
 }
 
 impl Actor for Session {
@@ -155,7 +157,7 @@ impl Actor for Session {
     ) -> Result<SessionState, ActorProcessingErr> {
         let SessionArgs { context, id, rights, device, outbox, hello } = args;
         let hello = Some(hello);
-        Ok(SessionState { context, id, rights, device, outbox, hello, account: None, cursor: None, warned: false })
+        Ok(SessionState { context, id, rights, device, outbox, hello, following: Vec::new(), warned: false })
     }
 
     /// In the session's own task: its supervisor waits for none of the stores.
@@ -203,35 +205,32 @@ impl SessionState {
 
     /// Welcomes, then answers each subscription in order, each before anything of its stream.
     async fn hello(&mut self, hello: &Hello) {
-        let mut places = Vec::with_capacity(hello.subscribe.len());
+        let mut known = Vec::with_capacity(hello.subscribe.len());
         for subscription in &hello.subscribe {
-            places.push(match subscription.stream {
-                StreamName::Account => self.remembered().await,
-                _ => Ok(None),
-            });
+            known.push(self.known(&subscription.stream).await);
         }
-        let resumed = places.iter().any(|place| matches!(place, Ok(Some(_))));
+        let resumed = known.iter().any(|known| matches!(known, Ok((_, Some(_)))));
         self.send(&ServerFrame::Welcome(Welcome {
             session: self.id,
             user: self.rights.user,
             heartbeat_ms: self.context.heartbeat_ms,
-            window: self.context.window,
+            window: self.context.streams.policy(delivery::Class::Money).window,
             resumed,
         }));
-        for (subscription, remembered) in hello.subscribe.iter().zip(places) {
-            match remembered {
-                Ok(remembered) => self.subscribe(None, subscription, remembered).await,
-                Err(code) => self.refuse(None, Some(subscription.stream.clone()), code),
-            }
+        for (subscription, known) in hello.subscribe.iter().zip(known) {
+            self.subscribe(None, subscription, known).await;
         }
     }
 
-    /// The device's place in the account's stream, if the server knows one.
-    async fn remembered(&self) -> Result<Option<Place>, Code> {
-        let Some(device) = self.device else { return Ok(None) };
-        let cursor = self.context.deliveries.cursor(self.rights.user, device, self.rights.account.0).await;
-        match cursor {
-            Ok(cursor) => Ok(cursor.map(|cursor| Place { epoch: cursor.epoch.into(), offset: cursor.offset })),
+    /// The stream of this name, and the device's place in it if the server knows one.
+    async fn known(&self, name: &StreamName) -> Result<(Arc<Topic>, Option<Place>), Code> {
+        let topic = self.context.topics.topic(&self.rights, name).await?;
+        let Some(device) = self.device else { return Ok((topic, None)) };
+        match self.context.deliveries.cursor(self.rights.user, device, topic.stream).await {
+            Ok(cursor) => {
+                let place = cursor.map(|cursor| Place { epoch: cursor.epoch.into(), offset: cursor.offset });
+                Ok((topic, place))
+            }
             Err(error) => {
                 tracing::error!(%error, "a cursor cannot be read");
                 Err(Code::Busy)
@@ -264,22 +263,17 @@ impl SessionState {
             ClientFrame::Auth(auth) => self.auth(auth).await,
             ClientFrame::Subscribe(subscribe) => {
                 let subscription = Subscription { stream: subscribe.stream, after: subscribe.after };
-                match self.remembered().await {
-                    Ok(remembered) => self.subscribe(Some(subscribe.id), &subscription, remembered).await,
-                    Err(code) => self.refuse(Some(subscribe.id), Some(subscription.stream), code),
-                }
+                let known = self.known(&subscription.stream).await;
+                self.subscribe(Some(subscribe.id), &subscription, known).await;
             }
             ClientFrame::Unsubscribe(unsubscribe) => {
-                self.unsubscribe(&unsubscribe.stream);
+                self.unsubscribe(&unsubscribe.stream).await;
                 if let Ok(result) = Json::of(&serde_json::json!({})) {
                     self.send(&ServerFrame::Reply(Reply { id: unsubscribe.id, result }));
                 }
             }
             ClientFrame::Ack(ack) => self.ack(&ack).await,
-            // Sending again and giving up come with windows: until then a message stays unacknowledged.
-            ClientFrame::Nack(nack) => {
-                tracing::debug!(session = %self.id, offset = nack.offset, code = %nack.code, "a message was refused");
-            }
+            ClientFrame::Nack(nack) => self.nack(&nack),
             ClientFrame::Call(call) => self.call(call, permit.cloned()),
             ClientFrame::Ping(ping) => self.send(&ServerFrame::Pong(Pong { id: ping.id })),
         }
@@ -296,63 +290,103 @@ impl SessionState {
         }
     }
 
-    /// Follows a stream: from `after`, else from the place remembered, else from its head.
-    async fn subscribe(&mut self, id: Option<Box<str>>, subscription: &Subscription, remembered: Option<Place>) {
-        if subscription.stream != StreamName::Account {
-            self.refuse(id, Some(subscription.stream.clone()), Code::StreamUnknown);
-            return;
-        }
-        self.unsubscribe(&StreamName::Account);
-        let account = self.rights.account;
-        // Followed first, and the head read after: what is durable later is buffered, what was before is
-        // at or below the head.
-        let follow = Follow::after(account, self.rights.user, Arc::clone(&self.outbox), 0);
-        self.context.streams.follow(&follow);
-        let Ok(state) = self.context.ledger.account(account).await else {
-            self.context.streams.unfollow(&follow);
-            self.refuse(id, Some(StreamName::Account), Code::Busy);
-            return;
-        };
-        let head = state.head;
-        let epoch = self.context.streams.epoch();
-        let (from, gap) = start(epoch, head, subscription.after.as_ref().or(remembered.as_ref()));
-        if let Some(device) = self.device {
-            let mut cursor = DeviceCursor::new(self.rights.user, device, account.0, epoch.to_owned());
-            if remembered.is_none() && cursor.begin(&self.context, from).await.is_err() {
-                self.context.streams.unfollow(&follow);
-                self.refuse(id, Some(StreamName::Account), Code::Busy);
-                return;
+    /// Follows a stream: from `after`, else from the place remembered, else from its head. Following what is followed
+    /// already begins it anew.
+    async fn subscribe(
+        &mut self,
+        id: Option<Box<str>>,
+        subscription: &Subscription,
+        known: Result<(Arc<Topic>, Option<Place>), Code>,
+    ) {
+        let name = subscription.stream.clone();
+        let followed = match known {
+            Ok((topic, remembered)) => {
+                self.unsubscribe(&name).await;
+                self.follow(id.clone(), topic, subscription.after.as_ref(), remembered.as_ref()).await
             }
-            self.cursor = Some(cursor);
+            Err(code) => Err(code),
+        };
+        match followed {
+            Ok(following) => self.following.push(following),
+            Err(code) => self.refuse(id, Some(name), code),
         }
-        let subscribed = Subscribed { id, stream: StreamName::Account, epoch: epoch.into(), head, from };
-        self.send(&ServerFrame::Subscribed(subscribed));
-        if let Some((from, to, reason)) = gap {
-            self.send(&ServerFrame::Gap(Gap { stream: StreamName::Account, from, to, reason }));
-        }
-        follow.start_after(from);
-        self.account = Some(Arc::clone(&follow));
-        self.context.streams.bring_up(self.context.ledger.clone(), follow);
     }
 
-    fn unsubscribe(&mut self, stream: &StreamName) {
-        if *stream == StreamName::Account
-            && let Some(follow) = self.account.take()
-        {
-            self.context.streams.unfollow(&follow);
+    async fn follow(
+        &self,
+        id: Option<Box<str>>,
+        topic: Arc<Topic>,
+        after: Option<&Place>,
+        remembered: Option<&Place>,
+    ) -> Result<Following, Code> {
+        let streams = &self.context.streams;
+        let follower = Follower { user: self.rights.user, device: self.device };
+        // Followed first, and the head read after: what is durable later is buffered, what was before is
+        // at or below the head.
+        let follow = streams.follow(Arc::clone(&topic), follower, Arc::clone(&self.outbox));
+        let follow = follow.ok_or(Code::TooManyStreams)?;
+        let begun = self.place(&topic, after, remembered).await;
+        let (head, from, gap, cursor) = begun.inspect_err(|_| streams.unfollow(&follow))?;
+        let epoch = streams.epoch().into();
+        self.send(&ServerFrame::Subscribed(Subscribed { id, stream: topic.name.clone(), epoch, head, from }));
+        if let Some((from, to, reason)) = gap {
+            self.send(&ServerFrame::Gap(Gap { stream: topic.name.clone(), from, to, reason }));
         }
+        streams.begin(&follow, from, head);
+        Ok(Following { follow, cursor })
+    }
+
+    /// Where a subscription begins: the stream's head, the offset after which messages follow, what is skipped, and
+    /// the place of the device, durable if it is its first.
+    async fn place(
+        &self,
+        topic: &Topic,
+        after: Option<&Place>,
+        remembered: Option<&Place>,
+    ) -> Result<(u64, u64, Option<Skipped>, Option<DeviceCursor>), Code> {
+        let epoch = self.context.streams.epoch();
+        let head = topic.source.head(topic.stream).await.map_err(|error| {
+            tracing::warn!(%error, "a stream's head cannot be read");
+            Code::Busy
+        })?;
+        let (from, gap) = start(epoch, head, after.or(remembered));
+        let Some(device) = self.device else { return Ok((head, from, gap, None)) };
+        let mut cursor = DeviceCursor::new(self.rights.user, device, topic.stream, epoch.to_owned());
+        if remembered.is_some() {
+            cursor.resume(from);
+        } else {
+            cursor.begin(&self.context, from).await.map_err(|_| Code::Busy)?;
+        }
+        Ok((head, from, gap, Some(cursor)))
+    }
+
+    /// Follows a stream no more. What was acknowledged of it is written.
+    async fn unsubscribe(&mut self, stream: &StreamName) {
+        let Some(index) = self.following.iter().position(|other| other.follow.topic().name == *stream) else { return };
+        let mut following = self.following.swap_remove(index);
+        following.settle(&self.context).await;
+        self.context.streams.unfollow(&following.follow);
+    }
+
+    fn following(&mut self, stream: &StreamName) -> Option<&mut Following> {
+        self.following.iter_mut().find(|following| following.follow.topic().name == *stream)
     }
 
     async fn ack(&mut self, ack: &Ack) {
-        let Some(follow) = self.account.as_ref().filter(|_| ack.stream == StreamName::Account) else { return };
-        if ack.stage != Stage::Applied {
-            return;
+        let context = Arc::clone(&self.context);
+        let Some(following) = self.following(&ack.stream) else { return };
+        let progress =
+            context.streams.ack(&following.follow, delivery::Ack { upto: ack.upto, also: &ack.also, stage: ack.stage });
+        if let (Some((_, upto)), Some(cursor)) = (progress.cursor, &mut following.cursor) {
+            cursor.applied(&context, upto).await;
         }
-        // What was never sent cannot be applied.
-        let upto = ack.upto.min(follow.heard());
-        if let Some(cursor) = &mut self.cursor {
-            cursor.applied(&self.context, upto).await;
-        }
+    }
+
+    fn nack(&mut self, nack: &Nack) {
+        let context = Arc::clone(&self.context);
+        let Some(following) = self.following(&nack.stream) else { return };
+        let nacked = context.streams.nack(&following.follow, nack.offset, nack.after_ms, nack.terminal);
+        tracing::debug!(session = %self.id, offset = nack.offset, code = %nack.code, ?nacked, "a message was refused");
     }
 
     /// Calls run beside the session, each with a share of the permit of its frame.
@@ -380,15 +414,27 @@ impl SessionState {
             let in_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
             self.send(&ServerFrame::Expiring(protocol::frame::server::Expiring { in_ms }));
         }
-        if let Some(cursor) = &mut self.cursor {
-            cursor.write_if_due(&self.context).await;
+        for following in &mut self.following {
+            // Dead messages that were passed move it as well, and no frame says so.
+            if let (Some(upto), Some(cursor)) = (following.follow.cursor(), &mut following.cursor) {
+                cursor.applied(&self.context, upto).await;
+            }
         }
     }
 
     async fn gone(&mut self) {
-        self.unsubscribe(&StreamName::Account);
+        for mut following in std::mem::take(&mut self.following) {
+            following.settle(&self.context).await;
+            self.context.streams.unfollow(&following.follow);
+        }
+    }
+}
+
+impl Following {
+    /// Writes how far the device is.
+    async fn settle(&mut self, context: &SessionContext) {
         if let Some(cursor) = &mut self.cursor {
-            cursor.write(&self.context).await;
+            cursor.write(context, self.follow.cursor()).await;
         }
     }
 }
@@ -396,7 +442,9 @@ impl SessionState {
 impl Drop for SessionState {
     /// A session that fails is not told that its connection is gone: it must not be followed for ever.
     fn drop(&mut self) {
-        self.unsubscribe(&StreamName::Account);
+        for following in &self.following {
+            self.context.streams.unfollow(&following.follow);
+        }
         if !self.outbox.is_closed() {
             self.outbox.close(CloseCode::SessionFailed, "the session failed");
         }

@@ -8,11 +8,11 @@
 //! it dies it takes its accounts with it, and `Shards` opens it again from the journal: what was
 //! queued and not durable never happened, and who waits is told that nobody knows.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use domain::ids::{AccountId, ShardId, TransferId};
-use domain::ledger::{self, Change, ChannelNumber, Credit, DivertReason, Event, ShardEvent};
+use domain::ledger::{self, Credit};
 use domain::time::Timestamp;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use storage::Error;
@@ -21,13 +21,12 @@ use storage::journal::{Append, Generation, Hash, Slot};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::call::{CommandError, Effect, Reply, Status};
-use crate::dead_letters::Failure;
 use crate::metrics;
 use crate::node::Node;
 use crate::shard::appending::{Flight, Offered};
-use crate::shard::channels::{Ack, Acknowledged, Patient};
-use crate::shard::core::{AsOf, Push, Queued, Shared, Subject, Waiter};
+use crate::shard::channels::Ack;
+use crate::shard::core::{AsOf, Push, Shared};
+use crate::shard::telling::Effects;
 
 mod activation;
 pub mod appending;
@@ -36,8 +35,10 @@ pub(crate) mod core;
 pub(crate) mod directory;
 pub(crate) mod index;
 pub(crate) mod opening;
+mod receiving;
 mod suspense;
 pub(crate) mod tail;
+mod telling;
 mod timers;
 
 pub(crate) use activation::durable;
@@ -85,6 +86,8 @@ pub enum ShardMessage {
     Sweep,
     /// A reader waits for views to have what is durable.
     Project,
+    /// The projector has done what it was told.
+    Projected,
     /// List what rests in suspense, or resolve one of it.
     Suspense {
         /// What to do.
@@ -158,8 +161,10 @@ pub struct ShardState {
 /// What an open shard has.
 pub(crate) struct Open {
     shared: Arc<Shared>,
-    /// The fold of all that is durable.
+    /// The fold of all that is durable, and of nothing else: views are given it.
     ledger: ledger::Shard,
+    /// Accounts whose quarantine is queued.
+    quarantining: BTreeSet<AccountId>,
     generation: Generation,
     term: u64,
     /// When this term began.
@@ -177,6 +182,10 @@ pub(crate) struct Open {
     uses: std::collections::VecDeque<(Instant, u64)>,
     closing: Vec<oneshot::Sender<()>>,
     projector: ActorRef<crate::projector::ProjectorMessage>,
+    /// A projection is under way.
+    projecting: bool,
+    /// Another one was asked for meanwhile.
+    wanted: bool,
 }
 
 impl Actor for Shard {
@@ -211,6 +220,7 @@ impl Actor for Shard {
             ShardMessage::Acks { from, acks } => open.acks(from, &acks),
             ShardMessage::Sweep => open.sweep(&me)?,
             ShardMessage::Project => open.project(),
+            ShardMessage::Projected => open.projected(),
             ShardMessage::Suspense { action, reply } => open.suspense(action, reply),
             ShardMessage::EndQuarantine { account, origin, reply } => open.end_quarantine(account, origin, reply),
             ShardMessage::Inspect { reply } => {
@@ -300,186 +310,6 @@ impl Open {
         }
     }
 
-    /// What a durable event asks of the channels.
-    fn effect(&mut self, item: &Item, effects: &mut Effects) {
-        match item {
-            Item::Event(event) => match &event.change {
-                Change::Debited { channel, .. } => self.begin(*channel, effects),
-                Change::Credited { channel, .. } => effects.ack(*channel, false),
-                Change::TransferUpdated { transfer, .. } => self.shared.channels.lock().told(*transfer),
-                _ => {}
-            },
-            Item::Shard(event) => match &**event {
-                ShardEvent::Diverted { credit, channel, reason, at, returned } => {
-                    effects.ack(*channel, true);
-                    match returned {
-                        Some(back) => self.begin(back.channel, effects),
-                        None => self.report(credit, *reason, *at),
-                    }
-                }
-                ShardEvent::SuspenseResolved { transfer, resolution, .. } => {
-                    self.resolving.remove(transfer);
-                    match resolution {
-                        ledger::Resolution::Released { channel } => self.begin(*channel, effects),
-                        ledger::Resolution::Returned(back) => self.begin(back.channel, effects),
-                    }
-                }
-                _ => {}
-            },
-        }
-    }
-
-    /// A credit is durable here: it is sent, until it is known to be there.
-    fn begin(&mut self, channel: ChannelNumber, effects: &mut Effects) {
-        let outgoing = self.ledger.outgoing.get(&channel.peer);
-        let Some(credit) = outgoing.and_then(|outgoing| outgoing.unsettled.get(&channel.number)).cloned() else {
-            return;
-        };
-        self.shared.channels.lock().begin(channel, credit.clone(), Instant::now());
-        effects.credits.entry(channel.peer).or_default().push((channel.number, credit));
-    }
-
-    fn report(&self, credit: &Credit, reason: DivertReason, at: Timestamp) {
-        let failure = Failure::Suspended { transfer: credit.transfer, account: credit.payee.account, reason };
-        self.shared.node.dead_letters.report(failure, at);
-    }
-
-    /// Tells callers and peers what is durable.
-    fn tell(&self, pushes: Vec<Queued>, effects: Effects) {
-        let node = &self.shared.node;
-        for (peer, credits) in effects.credits {
-            node.link.credits(node, peer, self.shared.id, credits);
-        }
-        for (peer, acks) in effects.acks {
-            node.link.acks(node, peer, self.shared.id, acks);
-        }
-        for push in pushes {
-            if let Some(waiter) = push.waiter {
-                let last = push.items.iter().rev().find_map(|item| match item {
-                    Item::Event(event) => Some(Arc::clone(event)),
-                    Item::Shard(_) => None,
-                });
-                self.answer(waiter, last, push.account);
-            }
-        }
-    }
-
-    /// Answers a caller, or lets it wait for the payee's side.
-    fn answer(&self, waiter: Waiter, last: Option<Arc<Event>>, account: Option<Arc<ledger::Account>>) {
-        let Waiter { reply, subject } = waiter;
-        let (event, account, replayed, returned) = match subject {
-            Subject::Last => (last, account, false, false),
-            Subject::Unchanged => (None, account, false, false),
-            Subject::Replayed { event, returned } => (Some(event), None, true, returned),
-        };
-        match event {
-            Some(event) if !returned && let Change::Debited { channel, .. } = event.change => {
-                let until = Instant::now() + self.shared.node.config.patience();
-                self.shared.channels.lock().wait(channel, Patient { reply, event, account, replayed }, until);
-            }
-            event => {
-                let status = if returned { Status::Returned } else { Status::Completed };
-                reply.send(Ok(Effect { event, account, status, replayed }));
-            }
-        }
-    }
-
-    fn publish(&self, items: &[Item]) {
-        let events: Vec<_> = (items.iter())
-            .filter_map(|item| match item {
-                Item::Event(event) => Some(Arc::clone(event)),
-                Item::Shard(_) => None,
-            })
-            .collect();
-        if !events.is_empty() {
-            self.shared.node.publisher.publish(self.shared.id, &events);
-        }
-    }
-
-    /// Credits from a peer: each is booked once. Only what is durable is acknowledged.
-    fn credits(&mut self, from: ShardId, credits: Vec<(u64, Arc<Credit>)>) {
-        let mut acks = Vec::new();
-        for (number, credit) in credits {
-            let channel = ChannelNumber { peer: from, number };
-            let incoming = self.ledger.incoming.get(&from);
-            let booked = incoming.is_some_and(|incoming| incoming.has(number));
-            if booked && !crate::mutant::is(crate::mutant::Mutant::NoWatermark) {
-                acks.push(Ack { number, diverted: false });
-            } else if incoming.is_some_and(|incoming| {
-                incoming.beyond.len() >= ledger::shard::BEYOND_MAX && Some(number) != incoming.through.checked_add(1)
-            }) {
-                // Its sender keeps it and sends it again, when the numbers before it are booked. The next
-                // of them is never turned away: it is what all others wait for.
-            } else if self.ledger.quarantined.contains(&credit.payee.account) {
-                self.divert(channel, &credit);
-            } else {
-                self.shared.hand(channel, credit);
-            }
-        }
-        if !acks.is_empty() {
-            let node = &self.shared.node;
-            node.link.acks(node, from, self.shared.id, acks);
-        }
-    }
-
-    /// Books a credit to suspense for an account that nothing is asked of.
-    fn divert(&self, channel: ChannelNumber, credit: &Credit) {
-        if self.shared.suspense_is_full() || self.shared.is_received(channel) {
-            return;
-        }
-        let at = self.shared.now().at;
-        let event = crate::account::diverted(&self.shared, credit, channel, DivertReason::Quarantined, at);
-        let push =
-            Push { items: vec![Item::Shard(Arc::new(event))], account: None, waiter: None, credit: Some(channel) };
-        // A shard that is stopping leaves the credit with its sender.
-        self.shared.push_own(push).ok();
-    }
-
-    /// A peer has credits of this shard for good.
-    fn acks(&mut self, from: ShardId, acks: &[Ack]) {
-        let patience = self.shared.node.config.patience();
-        let now = self.shared.node.clock.now();
-        let began_at = self.began_at;
-        let on_time = |credit: &Credit| now.since(credit.debited_at) <= patience && credit.debited_at >= began_at;
-        for ack in acks {
-            let acknowledged = self.shared.channels.lock().acknowledge(from, *ack, on_time);
-            if let Some(Acknowledged::Late(credit)) = acknowledged {
-                self.say_late(&credit);
-            }
-        }
-    }
-
-    /// Has an account say that a transfer answered as pending came to its end.
-    pub(in crate::shard) fn say_late(&self, credit: &Arc<Credit>) {
-        let returns = matches!(credit.purpose, ledger::Purpose::Return { .. });
-        // What was released from suspense is on the payee's shard, which has no say for the payer.
-        let elsewhere = self.shared.node.shard_of(credit.payer.account) != self.shared.id;
-        if returns || elsewhere || self.ledger.quarantined.contains(&credit.payer.account) {
-            // A return is nobody's answer, and a quarantined account says nothing.
-            self.shared.channels.lock().told(credit.transfer);
-            return;
-        }
-        let (reply, _) = Reply::new(None);
-        let message = crate::account::AccountMessage::Late { credit: Arc::clone(credit), reply };
-        self.shared.tell(credit.payer.account, message).ok();
-    }
-
-    fn end_quarantine(&mut self, account: AccountId, origin: ledger::Origin, reply: oneshot::Sender<bool>) {
-        let quarantined = self.ledger.quarantined.contains(&account);
-        if quarantined {
-            self.failures.remove(&account);
-            let meta = ledger::Meta { at: self.shared.now().at, origin };
-            self.own(ShardEvent::QuarantineEnded { account, meta });
-        }
-        reply.send(quarantined).ok();
-    }
-
-    /// Journals an event of the shard itself.
-    fn own(&self, event: ShardEvent) {
-        let push = Push { items: vec![Item::Shard(Arc::new(event))], account: None, waiter: None, credit: None };
-        self.shared.push_own(push).ok();
-    }
-
     fn close(&mut self, me: &ActorRef<ShardMessage>, reply: oneshot::Sender<()>) -> Result<(), Error> {
         self.closing.push(reply);
         self.append(me)?;
@@ -498,29 +328,5 @@ impl Open {
             reply.send(()).ok();
         }
         me.stop(None);
-    }
-
-    /// What a command to a quarantined account is answered with.
-    fn refuse_quarantined(mail: Vec<crate::account::AccountMessage>, error: CommandError) {
-        for message in mail {
-            if let crate::account::AccountMessage::Command { reply, .. }
-            | crate::account::AccountMessage::Late { reply, .. } = message
-            {
-                reply.send(Err(error));
-            }
-        }
-    }
-}
-
-/// What a durable record asks of the channels.
-#[derive(Default)]
-struct Effects {
-    credits: BTreeMap<ShardId, Vec<(u64, Arc<Credit>)>>,
-    acks: BTreeMap<ShardId, Vec<Ack>>,
-}
-
-impl Effects {
-    fn ack(&mut self, channel: ChannelNumber, diverted: bool) {
-        self.acks.entry(channel.peer).or_default().push(Ack { number: channel.number, diverted });
     }
 }

@@ -64,6 +64,11 @@ uuid_id!(
     /// Money set aside for a payee. UUIDv8, see [`derived`].
     HoldId
 );
+uuid_id!(
+    /// A stream of messages and who hears it. UUIDv8: its route, then a hash of what it is derived from
+    /// or random bits; see [`crate::room::RoomKind::room`].
+    RoomId
+);
 
 /// Namespace of account ids, made once for this project.
 const ACCOUNT_NAMESPACE: Uuid = Uuid::from_u128(0x8f0e_5f6a_2d0b_4c53_9a41_6e0c_7b1d_35c2);
@@ -86,6 +91,13 @@ impl AccountId {
 
 impl TransferId {
     /// The route of the account that decided the transfer.
+    pub fn route(self) -> Route {
+        Route::inside(self.0)
+    }
+}
+
+impl RoomId {
+    /// The route of the room.
     pub fn route(self) -> Route {
         Route::inside(self.0)
     }

@@ -8,8 +8,10 @@
     allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests compute expectations")
 )]
 
+pub mod delivery;
 pub mod ids;
 pub mod ledger;
 pub mod money;
+pub mod room;
 pub mod sealed;
 pub mod time;

@@ -112,6 +112,8 @@ codes! {
     HoldExpired = "hold_expired", 409, "Hold expired", "The hold has expired.";
     /// Somebody else changed it meanwhile.
     Conflict = "conflict", 409, "Changed meanwhile", "It was changed meanwhile. Read it again.";
+    /// A dead letter that is resolved in another way.
+    NotRedrivable = "not_redrivable", 409, "Cannot be redriven", "This dead letter is resolved in another way, or was resolved already.";
 
     // 413, 415: not like this.
     /// A body, frame or field over its limit.
@@ -140,6 +142,8 @@ codes! {
     RefundExceedsOriginal = "refund_exceeds_original", 422, "Refund exceeds the original", "Refunds would be more than the original amount.";
     /// Deposits, withdrawals, refunds, returns and unsettled transfers cannot be refunded.
     NotRefundable = "not_refundable", 422, "Not refundable", "This transaction cannot be refunded.";
+    /// The connection follows as many streams as it may.
+    TooManyStreams = "too_many_streams", 422, "Too many streams", "This connection follows as many streams as it may.";
 
     // 429: too much.
     /// Too many requests.

@@ -1,5 +1,6 @@
 //! What `message` frames carry: the events of a stream.
 
+pub use domain::delivery::Class;
 use domain::ids::HoldId;
 use domain::money::Minor;
 use serde::{Deserialize, Serialize};
@@ -34,29 +35,6 @@ impl EventName {
             Self::TransactionUpdate => "transaction:update",
             Self::BalanceUpdate => "balance:update",
             Self::AccountUpdate => "account:update",
-        }
-    }
-}
-
-/// What kind of stream it is; decides windows, retries and deadlines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Class {
-    /// One's own money.
-    Money,
-    /// One's own notices.
-    Notice,
-    /// Rooms.
-    Chat,
-}
-
-impl Class {
-    /// The class as it stands on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Money => "money",
-            Self::Notice => "notice",
-            Self::Chat => "chat",
         }
     }
 }

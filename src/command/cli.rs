@@ -97,6 +97,9 @@ pub enum Admin {
         /// Write a line for each: user id, tab, access token
         #[arg(long, value_name = "FILE")]
         tokens: Option<PathBuf>,
+        /// How many times one of them pays another the smallest amount there is
+        #[arg(long, value_name = "COUNT", default_value_t = 0)]
+        transfers: u64,
     },
 }
 
@@ -160,10 +163,10 @@ impl Admin {
             Self::Account(Account::Release { id }) => Operation::AccountRelease { account: id },
             Self::Compact => Operation::Compact,
             Self::Limits { email, per_transaction, per_day } => Operation::Limits { email, per_transaction, per_day },
-            Self::Synthesize { users, balance, tokens } => {
+            Self::Synthesize { users, balance, tokens, transfers } => {
                 // The node that writes the file may run in another folder. Without one, as it is.
                 let tokens = tokens.map(|path| std::path::absolute(&path).unwrap_or(path));
-                Operation::Synthesize { users, balance, tokens }
+                Operation::Synthesize { users, balance, tokens, transfers }
             }
         }
     }

@@ -8,10 +8,11 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use actors::call::CommandError;
 use argon2::Argon2;
 use argon2::password_hash::PasswordHasher;
 use domain::ids::{AccountId, OperationId, TransferId, UserId, random};
-use domain::ledger::{Command, Opening, Request};
+use domain::ledger::{Command, Opening, Party, Request};
 use domain::money::Minor;
 use futures_util::StreamExt;
 use storage::identity::{CREATE_MAX, Email, NewUser, PersonName, Role, SignUp};
@@ -26,7 +27,7 @@ use crate::node::stores::Progress;
 /// The password of all of them.
 pub const PASSWORD: &str = "synthetic-password";
 
-/// Deposits in flight at a time: enough to fill every shard's next record.
+/// Commands in flight at a time: enough to fill every shard's next record.
 const IN_FLIGHT: usize = 2_048;
 
 /// People made in one commit.
@@ -36,7 +37,7 @@ const _: () = assert!(BATCH <= CREATE_MAX);
 /// How long what is busy is left alone, at most: the journal makes room within milliseconds.
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(50);
 
-/// Makes `count` people.
+/// Makes `count` people, who then pay each other `transfers` times.
 ///
 /// # Errors
 /// The profile is not development, the balance is no amount, or a store does not answer.
@@ -45,6 +46,7 @@ pub async fn run(
     count: u32,
     balance: &str,
     tokens: Option<&Path>,
+    transfers: u64,
     out: &Output,
 ) -> Result<(), Failure> {
     let app = &context.app;
@@ -72,6 +74,9 @@ pub async fn run(
     if balance.is_positive() {
         fund(context, &users, balance, out).await?;
     }
+    if transfers > 0 {
+        pay(context, &users, transfers, out).await?;
+    }
     if let Some(path) = tokens {
         write_tokens(context, &users, path)?;
     }
@@ -95,43 +100,66 @@ fn new_user(context: &Context, run: &str, number: usize, hash: &str) -> Result<N
     })
 }
 
-/// Deposits to everybody, many at a time.
+/// Deposits to everybody.
 async fn fund(context: &Context, users: &[UserId], balance: Minor, out: &Output) -> Result<(), Failure> {
-    let of = users.len() as u64;
-    let mut deposits = futures_util::stream::iter(users.iter().map(|user| deposit(context, *user, balance)));
-    let mut flight = futures_util::stream::FuturesUnordered::new();
+    let deposits = users.iter().copied().map(|user| {
+        let account = AccountId::of(user, context.app.currency);
+        let transfer = TransferId(random(account, rand::random()));
+        submit(context, user, Request::Deposit { transfer, amount: balance, fingerprint: None, note: None })
+    });
+    many_at_a_time(deposits, users.len() as u64, out).await
+}
+
+/// Has one of them pay another the smallest amount there is, `count` times.
+async fn pay(context: &Context, users: &[UserId], count: u64, out: &Output) -> Result<(), Failure> {
+    if users.len() < 2 {
+        return Err(Failure::usage("`--transfers` needs two people"));
+    }
+    let payments = (0..count).map(|_| {
+        let payer = rand::random_range(0..users.len());
+        let payee = (payer + rand::random_range(1..users.len())) % users.len();
+        let (payer, payee) = (users[payer], users[payee]);
+        let account = |user| AccountId::of(user, context.app.currency);
+        let request = Request::Transfer {
+            transfer: TransferId(random(account(payer), rand::random())),
+            payee: Party { user: payee, account: account(payee) },
+            amount: Minor::new(1),
+            fingerprint: None,
+            note: None,
+        };
+        submit(context, payer, request)
+    });
+    many_at_a_time(payments, count, out).await
+}
+
+/// Does all of it, some of it at a time.
+async fn many_at_a_time(
+    work: impl Iterator<Item = impl Future<Output = Result<(), Failure>>>,
+    of: u64,
+    out: &Output,
+) -> Result<(), Failure> {
+    let mut flight = futures_util::stream::iter(work).buffer_unordered(IN_FLIGHT);
     let mut done = 0;
-    loop {
-        while flight.len() < IN_FLIGHT
-            && let Some(next) = deposits.next().await
-        {
-            flight.push(next);
-        }
-        let Some(deposited) = flight.next().await else { return Ok(()) };
-        deposited?;
+    while let Some(ended) = flight.next().await {
+        ended?;
         done += 1;
         out.progress(Progress { done, of, records: 0 });
     }
+    Ok(())
 }
 
-async fn deposit(context: &Context, owner: UserId, amount: Minor) -> Result<(), Failure> {
+async fn submit(context: &Context, owner: UserId, request: Request) -> Result<(), Failure> {
     let app = &context.app;
     let account = AccountId::of(owner, app.currency);
     let origin = actors::ledger::system_origin(OperationId(Uuid::now_v7()));
-    let request = Request::Deposit {
-        transfer: TransferId(random(account, rand::random())),
-        amount,
-        fingerprint: None,
-        note: None,
-    };
     let command = Command { origin, opening: Opening { owner, currency: app.currency }, request };
     loop {
         match app.ledger.submit(account, command.clone()).await {
             Ok(_) => return Ok(()),
-            Err(actors::call::CommandError::Busy { retry_after }) => {
+            Err(CommandError::Busy { retry_after } | CommandError::PayeeUnavailable { retry_after }) => {
                 tokio::time::sleep(retry_after.min(PATIENCE)).await;
             }
-            Err(error) => return Err(Failure::failed(format!("a deposit failed: {error}"))),
+            Err(error) => return Err(Failure::failed(format!("a synthetic command failed: {error}"))),
         }
     }
 }

@@ -41,6 +41,9 @@ pub struct WebSocketConfig {
     pub hello_timeout_ms: u32,
     /// Bytes of one message of a client, all fragments together. Default 65,536.
     pub message_bytes_max: u32,
+    /// Frames that one client may send a second, after a burst of twice as many; beyond it nothing more is read from it
+    /// until it may go on. At least 1. Default 500.
+    pub frames_per_second: u32,
     /// Bytes waiting to be written to one client before it is closed as too slow. Default 262,144.
     pub outbox_bytes_max: u32,
     /// Milliseconds one batch of frames (at most 64, about 64 KiB) may take once a write blocks. Default 10,000.
@@ -61,6 +64,7 @@ impl Default for WebSocketConfig {
         Self {
             hello_timeout_ms: 10_000,
             message_bytes_max: 64 << 10,
+            frames_per_second: 500,
             outbox_bytes_max: 256 << 10,
             write_timeout_ms: 10_000,
             heartbeat_ms: 25_000,
@@ -85,6 +89,9 @@ pub enum InvalidConfig {
         /// The time between pings.
         heartbeat_ms: u32,
     },
+    /// Nothing would ever be read.
+    #[error("frames_per_second must be at least 1")]
+    NoFrames,
     /// Not even one message of the size clients may send would fit.
     #[error("outbox_bytes_max ({outbox_bytes_max}) must be at least twice message_bytes_max ({message_bytes_max})")]
     OutboxTooSmall {
@@ -104,6 +111,9 @@ impl WebSocketConfig {
         let Self { silence_ms, heartbeat_ms, outbox_bytes_max, message_bytes_max, .. } = *self;
         if silence_ms <= heartbeat_ms {
             return Err(InvalidConfig::SilenceBelowHeartbeat { silence_ms, heartbeat_ms });
+        }
+        if self.frames_per_second == 0 {
+            return Err(InvalidConfig::NoFrames);
         }
         if outbox_bytes_max / 2 < message_bytes_max {
             return Err(InvalidConfig::OutboxTooSmall { outbox_bytes_max, message_bytes_max });

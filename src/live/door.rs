@@ -7,14 +7,17 @@ use actors::outbox::{CloseCode, Outbox};
 use actors::session::{SessionArgs, SessionContext, SessionMessage};
 use actors::sessions::SessionsMessage;
 use domain::ids::{DeviceId, SessionId, UserId};
+use parking_lot::Mutex;
 use protocol::code::Code;
 use protocol::frame::{self, ClientFrame};
 use ractor::ActorRef;
 use tokio::sync::{Semaphore, oneshot};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::edge::websocket::{Door, Flow, Hello, Refusal, Session};
+use crate::live::bucket::Bucket;
 
 /// Frames of one connection that may be in flight. Beyond it nothing more is read from the client.
 const FRAMES_IN_FLIGHT_MAX: usize = 64;
@@ -33,6 +36,8 @@ pub(super) struct LiveSession {
     actor: ActorRef<SessionMessage>,
     outbox: Arc<Outbox>,
     places: Arc<Semaphore>,
+    /// How many frames may come now.
+    bucket: Mutex<Bucket>,
 }
 
 impl LiveDoor {
@@ -78,7 +83,9 @@ impl Door for LiveDoor {
         match opened {
             Some(Ok(actor)) => {
                 let places = Arc::new(Semaphore::new(FRAMES_IN_FLIGHT_MAX));
-                Ok(LiveSession { actor, outbox: hello.outbox, places })
+                let per_second = self.app.config.edge.websocket.frames_per_second;
+                let bucket = Mutex::new(Bucket::new(per_second, Instant::now()));
+                Ok(LiveSession { actor, outbox: hello.outbox, places, bucket })
             }
             _ => Err(Refusal::new(CloseCode::TryAgainLater, "the session does not start")),
         }
@@ -94,7 +101,10 @@ impl Session for LiveSession {
                 return Flow::Stop;
             }
         };
-        if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
+        let wait = self.bucket.lock().take(frames.len(), Instant::now());
+        if wait.is_none()
+            && let Ok(permit) = Arc::clone(&self.places).try_acquire_owned()
+        {
             let sent = self.actor.cast(SessionMessage::Frames { frames, permit: Some(permit) });
             // A session that has failed has its connection closed by its supervisor.
             return if sent.is_ok() { Flow::Continue } else { Flow::Stop };
@@ -102,6 +112,7 @@ impl Session for LiveSession {
         let (actor, places) = (self.actor.clone(), Arc::clone(&self.places));
         Flow::Pause(Box::pin(async move {
             let permit = places.acquire_owned().await.ok();
+            tokio::time::sleep(wait.unwrap_or_default()).await;
             actor.cast(SessionMessage::Frames { frames, permit }).ok();
         }))
     }

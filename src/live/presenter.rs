@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actors::streams::{Presenter, Told};
+use actors::streams::account::{Presenter, Told};
 use async_trait::async_trait;
 use domain::ids::UserId;
 use domain::ledger::Event;

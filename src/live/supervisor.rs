@@ -1,11 +1,14 @@
-//! Keeps the streams and the supervisor of sessions alive.
+//! Keeps the streams, their sweeper and the supervisor of sessions alive.
 //!
-//! Streams begin again from the ledger. The sessions' supervisor takes its sessions with it; their connections are
+//! Streams begin again from the ledger; the sweeper finds everything in the windows. The sessions' supervisor takes its sessions with it; their connections are
 //! told to resume by what closes their outboxes.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actors::sessions::Sessions;
+use actors::streams::sweeper::Sweeper;
 use actors::streams::{StreamsActor, StreamsArgs};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
@@ -20,8 +23,21 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(10);
 pub(super) enum Part {
     /// The streams.
     Streams,
+    /// What sends again.
+    Sweeper,
     /// The supervisor of sessions.
     Sessions,
+}
+
+impl Part {
+    /// Its name in the metrics.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Streams => "streams",
+            Self::Sweeper => "sweeper",
+            Self::Sessions => "sessions",
+        }
+    }
 }
 
 /// The actor.
@@ -36,7 +52,7 @@ pub(super) struct SupervisorArgs {
 /// What it has.
 pub(super) struct SupervisorState {
     args: SupervisorArgs,
-    streams: Option<ActorId>,
+    parts: HashMap<ActorId, Part>,
     failures: u32,
 }
 
@@ -46,8 +62,9 @@ impl Actor for Supervisor {
     type Arguments = SupervisorArgs;
 
     async fn pre_start(&self, me: ActorRef<Part>, args: SupervisorArgs) -> Result<SupervisorState, ActorProcessingErr> {
-        let mut state = SupervisorState { args, streams: None, failures: 0 };
+        let mut state = SupervisorState { args, parts: HashMap::new(), failures: 0 };
         state.start(&me, Part::Streams).await?;
+        state.start(&me, Part::Sweeper).await?;
         state.start(&me, Part::Sessions).await?;
         Ok(state)
     }
@@ -74,12 +91,11 @@ impl Actor for Supervisor {
             }
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
         };
-        let part = if state.streams == Some(actor) { Part::Streams } else { Part::Sessions };
+        let Some(part) = state.parts.remove(&actor) else { return Ok(()) };
         let wait = BACK_OFF.saturating_mul(1 << state.failures.min(10)).min(BACK_OFF_MAX);
         state.failures = state.failures.saturating_add(1);
         tracing::error!(why, ?part, ?wait, "a supervised part is gone and is started again");
-        let kind = if part == Part::Streams { "streams" } else { "sessions" };
-        metrics::counter!(actors::metrics::RESTARTS.name, "kind" => kind).increment(1);
+        metrics::counter!(actors::metrics::RESTARTS.name, "kind" => part.name()).increment(1);
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
             // The supervisor's own end is the node's.
@@ -91,17 +107,22 @@ impl Actor for Supervisor {
 
 impl SupervisorState {
     async fn start(&mut self, me: &ActorRef<Part>, part: Part) -> Result<(), ActorProcessingErr> {
-        match part {
+        let actor = match part {
             Part::Streams => {
                 let args = self.args.streams.clone();
-                let (actor, _) = Actor::spawn_linked(None, StreamsActor, args, me.get_cell()).await?;
-                self.streams = Some(actor.get_id());
+                Actor::spawn_linked(None, StreamsActor, args, me.get_cell()).await?.0.get_id()
+            }
+            Part::Sweeper => {
+                let streams = Arc::clone(&self.args.streams.streams);
+                Actor::spawn_linked(None, Sweeper, streams, me.get_cell()).await?.0.get_id()
             }
             Part::Sessions => {
                 let (actor, _) = Actor::spawn_linked(None, Sessions, (), me.get_cell()).await?;
-                self.args.sessions.open(actor);
+                self.args.sessions.open(actor.clone());
+                actor.get_id()
             }
-        }
+        };
+        self.parts.insert(actor, part);
         Ok(())
     }
 }

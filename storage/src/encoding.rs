@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use domain::ledger::{Event, ShardEvent};
+use domain::room::{Room, RoomEvent, RoomShardEvent};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -22,13 +24,25 @@ const HEAD: usize = 8;
 /// The most bytes of one item: what is larger is damage, not an event.
 const ITEM_BYTES_MAX: usize = 64 << 10;
 
-/// What a record is made of.
+/// What a record of the ledger is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Item {
     /// An event of one account.
     Event(Arc<Event>),
     /// An event of the shard.
     Shard(Arc<ShardEvent>),
+}
+
+/// What a record of rooms is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RoomItem {
+    /// An event of one room.
+    Event(Arc<RoomEvent>),
+    /// An event of the shard.
+    Shard(Arc<RoomShardEvent>),
+    /// A room as of its last event before this item, written again before the record goes that founded
+    /// it.
+    Snapshot(Arc<Room>),
 }
 
 /// A payload in the making.
@@ -60,7 +74,7 @@ impl Writer {
     ///
     /// # Errors
     /// The item is larger than any may be; the payload is as before.
-    pub fn push(&mut self, item: &Item) -> Result<Span, Error> {
+    pub fn push<T: Serialize>(&mut self, item: &T) -> Result<Span, Error> {
         self.scratch.clear();
         let scratch = std::mem::take(&mut self.scratch);
         self.scratch = postcard::to_extend(item, scratch)
@@ -97,11 +111,19 @@ impl Writer {
     }
 }
 
-/// Reads all items of a payload, each with its place.
+/// Reads all items of a payload of the ledger, each with its place.
 ///
 /// # Errors
 /// The payload is of a format that this build does not know, or is not what was written.
 pub fn read(payload: &Bytes) -> Result<Vec<(Span, Item)>, Error> {
+    read_items(payload)
+}
+
+/// Reads all items of a payload, each with its place.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_items<T: DeserializeOwned>(payload: &Bytes) -> Result<Vec<(Span, T)>, Error> {
     match payload.first() {
         Some(&STORE_FORMAT) => {}
         Some(other) => {
@@ -130,8 +152,19 @@ pub fn read_event(bytes: &[u8]) -> Result<Arc<Event>, Error> {
     }
 }
 
+/// Reads one room's event from an item's bytes.
+///
+/// # Errors
+/// The bytes are not those of one event.
+pub fn read_room_event(bytes: &[u8]) -> Result<Arc<RoomEvent>, Error> {
+    match item_at(bytes)? {
+        (RoomItem::Event(event), len) if len == bytes.len() => Ok(event),
+        _ => Err(Error::Unknown("an item is no room's event".into())),
+    }
+}
+
 /// The item at the start of `bytes`, and its length with its head.
-fn item_at(bytes: &[u8]) -> Result<(Item, usize), Error> {
+fn item_at<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize), Error> {
     let cut = || Error::Unknown("an event is cut off".into());
     let (head, rest) = bytes.split_at_checked(HEAD).ok_or_else(cut)?;
     let word = |range: std::ops::Range<usize>| {

@@ -21,6 +21,8 @@ pub const PAYLOAD_BYTES_MAX: usize = 256 << 10;
 pub enum Space {
     /// Money: kept for ever.
     Ledger,
+    /// What people say to one another: kept for a while.
+    Rooms,
 }
 
 impl Space {
@@ -28,6 +30,7 @@ impl Space {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ledger => "ledger",
+            Self::Rooms => "rooms",
         }
     }
 
@@ -35,7 +38,16 @@ impl Space {
     pub const fn number(self) -> u8 {
         match self {
             Self::Ledger => 0,
+            Self::Rooms => 1,
         }
+    }
+
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Ledger, Self::Rooms];
+
+    /// Whether nothing of the space ever goes.
+    pub const fn is_kept_for_ever(self) -> bool {
+        matches!(self, Self::Ledger)
     }
 }
 
@@ -165,7 +177,8 @@ pub trait Journal: Send + Sync + 'static {
     async fn append(&self, generation: Generation, record: Record) -> Result<Append, Error>;
 
     /// Reads records in order from `from` on, at least one if there is one, until about `bytes_max`
-    /// bytes of payload; empty at the end. Only durable records are seen.
+    /// bytes of payload; empty at the end. Only durable records are seen. In a space with retention a
+    /// record before the oldest that is kept reads as that one.
     async fn read(&self, key: JournalKey, from: Slot, bytes_max: usize) -> Result<Vec<StoredRecord>, Error>;
 
     /// Says that views hold everything up to `through`: readers will start after it, so what the
@@ -179,4 +192,36 @@ pub trait Journal: Send + Sync + 'static {
     /// Whether there is room for new commands. `false` while the disk is nearly full; what settles
     /// commands already decided is still appended.
     fn has_room(&self) -> bool;
+}
+
+/// The oldest part of a space with retention, in which nothing is written any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldSegment {
+    /// Its number; the one after it has the next.
+    pub number: u64,
+    /// The stamp of the newest record up to its end.
+    pub newest: Timestamp,
+    /// The last slot of each shard up to its end, by the shard's number.
+    pub through: Vec<Slot>,
+    /// The bytes of the whole space, this part included.
+    pub log_bytes: u64,
+}
+
+/// The old end of a space with retention. All of it blocks on the disk.
+///
+/// Who removes sees to it first that nothing is lost which must stay: rows that the part founded are
+/// written into the journal again, views have all of it and let its events go.
+pub trait Retention: Send + Sync + 'static {
+    /// The oldest part, if there is one in which nothing is written any more.
+    fn oldest(&self) -> Result<Option<OldSegment>, Error>;
+
+    /// Its records, in the order in which they were written, across shards.
+    fn records(
+        &self,
+        segment: &OldSegment,
+    ) -> Result<Box<dyn Iterator<Item = Result<StoredRecord, Error>> + Send>, Error>;
+
+    /// Removes it, durably: all of it, or after a crash what is left of it goes at the next opening.
+    /// Only ever the oldest.
+    fn remove(&self, segment: &OldSegment) -> Result<(), Error>;
 }

@@ -40,6 +40,10 @@ pub enum Purpose {
     Description = 1,
     /// Why an operator did something to an account.
     Reason = 2,
+    /// What a message says.
+    Message = 3,
+    /// What a room is called.
+    RoomName = 4,
 }
 
 /// Seals and unseals text, and fingerprints plaintext, under people's data keys.

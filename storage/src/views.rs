@@ -59,6 +59,19 @@ pub enum Table {
     Holds = 2,
     /// By account; sort orders its holds, newest first.
     HoldsOfAccount = 3,
+    /// By room; sort is the hash of an idempotency key, the value says which message it made.
+    RoomKeys = 4,
+    /// By room; sort is a message's offset, the value says what became of it.
+    RoomRedactions = 5,
+    /// By person; sort is a room, the value says whether they are in it.
+    RoomsOfMember = 6,
+}
+
+impl Table {
+    /// The number under which it is stored.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
 }
 
 /// One small value of one writing shard.
@@ -104,6 +117,15 @@ pub struct Batch {
     pub position: Position,
 }
 
+/// Rows whose time is over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gone {
+    /// Of each of these streams, all events up to and with this offset.
+    pub events: Vec<(Uuid, u64)>,
+    /// These cells: table, partition, sort.
+    pub cells: Vec<(Table, Uuid, Vec<u8>)>,
+}
+
 /// Upserts of durable state. May be deleted and rebuilt; losing what was written last costs a replay.
 ///
 /// Reads of the embedded adapter answer at once (at most a read of the page cache or the disk), so a
@@ -113,6 +135,10 @@ pub trait Views: Send + Sync + 'static {
     /// Writes a batch: all of it or, after a crash, none (embedded); rows first and the position last
     /// (others). A batch at or before the stored position changes nothing. Every later read sees it.
     async fn apply(&self, batch: Batch) -> Result<(), Error>;
+
+    /// Removes rows that retention has ended. Those that are not there are no error, and after a crash it
+    /// is done again. Every later read is without them.
+    async fn remove(&self, gone: Gone) -> Result<(), Error>;
 
     /// The journal's position; `None` if nothing was ever applied.
     async fn position(&self, key: JournalKey) -> Result<Option<Position>, Error>;

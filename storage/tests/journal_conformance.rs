@@ -14,7 +14,11 @@ use storage::journal::{Append, Hash, Journal, JournalKey, Place, Record, Slot, S
 use uuid::Uuid;
 
 fn config() -> JournalConfig {
-    let mut config = JournalConfig::new(Space::Ledger, Uuid::from_u128(1), ShardCount::new(64).unwrap());
+    config_of(Space::Ledger)
+}
+
+fn config_of(space: Space) -> JournalConfig {
+    let mut config = JournalConfig::new(space, Uuid::from_u128(1), ShardCount::new(64).unwrap());
     config.segment_bytes = SEGMENT_BYTES_MIN;
     config
 }
@@ -51,6 +55,17 @@ async fn conforms() {
         let make = || async { Arc::new(open(&dir, from, &[]).unwrap()) as Arc<dyn Journal> };
         storage::conformance::journal::journal(make).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn conforms_in_the_space_of_rooms() {
+    let dir = tempfile::tempdir().unwrap();
+    let make = || async {
+        let lock = Arc::new(StoreLock::acquire(dir.path()).unwrap());
+        let journal = EmbeddedJournal::open(lock, &config_of(Space::Rooms), OpenFrom::Everything, &[]).unwrap();
+        Arc::new(journal) as Arc<dyn Journal>
+    };
+    storage::conformance::journal::journal_of(Space::Rooms, make).await.unwrap();
 }
 
 #[tokio::test]

@@ -35,13 +35,16 @@ def sign_up(url, name):
 
 
 async def frames_until(socket, wanted):
-    """Frames up to and with the first for which `wanted` holds."""
+    """Frames up to and with the first for which `wanted` holds. What arrives is acknowledged as received."""
     seen = []
     while True:
         text = await asyncio.wait_for(socket.recv(), 10)
         frames = json.loads(text)
         for frame in frames if isinstance(frames, list) else [frames]:
             seen.append(frame)
+            if frame["type"] == "message":
+                ack = {"type": "ack", "stream": frame["stream"], "upto": frame["offset"], "stage": "received"}
+                await socket.send(json.dumps(ack))
             if wanted(frame):
                 return seen
 

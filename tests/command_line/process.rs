@@ -93,6 +93,13 @@ impl Node {
         assert_eq!(self.wait().code(), Some(0));
     }
 
+    /// Resident memory in MiB.
+    pub fn resident_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+    }
+
     /// `GET`, with its status.
     pub async fn get(&self, path: &str, token: &str) -> (StatusCode, Value) {
         let response = Client::new().get(format!("{}{path}", self.url)).bearer_auth(token).send().await.unwrap();

@@ -153,20 +153,9 @@ async fn read(shared: &Arc<Shared>, account: AccountId, wanted: &Wanted) -> Resu
 /// The event that an id of this account stands for, as views have it.
 async fn past_event(shared: &Shared, account: AccountId, id: Uuid) -> Result<Option<Arc<Event>>, Error> {
     let views = &shared.node.stores.views;
-    let pointer = match views.cell(Table::Transfers, id, cells::EFFECT).await? {
-        Some(cell) => Some(encoding::read_state::<Pointer>(&cell)?),
-        None => match views.cell(Table::Holds, id, &[]).await? {
-            Some(cell) => {
-                let row: HoldRow = encoding::read_state(&cell)?;
-                Some(Pointer { account: row.payer.account, offset: row.offset })
-            }
-            None => None,
-        },
-    };
-    match pointer {
-        Some(pointer) if pointer.account == account => event_at(shared, pointer).await,
-        _ => Ok(None),
-    }
+    let Some(cell) = views.cell(Table::Transfers, id, cells::EFFECT).await? else { return Ok(None) };
+    let pointer: Pointer = encoding::read_state(&cell)?;
+    if pointer.account == account { event_at(shared, pointer).await } else { Ok(None) }
 }
 
 /// The event that a cell points at.

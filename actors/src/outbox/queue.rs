@@ -43,8 +43,9 @@ pub(super) enum Taken {
     Ended,
 }
 
+/// Frames that wait to be written.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(crate) struct Queue {
     frames: VecDeque<Bytes>,
     /// Cost of `frames`.
     queued_bytes: usize,
@@ -59,7 +60,8 @@ impl Queue {
         Self { frames: VecDeque::new(), queued_bytes: 0, taken_bytes: 0, bytes_max, end: None }
     }
 
-    pub(super) fn push(&mut self, frame: Bytes) -> Pushed {
+    /// Queues a frame, or ends the connection.
+    pub(crate) fn push(&mut self, frame: Bytes) -> Pushed {
         self.push_within(frame, 0)
     }
 
@@ -68,7 +70,7 @@ impl Queue {
     }
 
     /// Drops what is queued; the close frame is all that is left to write.
-    pub(super) fn close(&mut self, code: CloseCode, reason: &str) {
+    pub(crate) fn close(&mut self, code: CloseCode, reason: &str) {
         match self.end {
             None => {
                 self.end = Some(End { code, overflowed: false });
@@ -121,8 +123,20 @@ impl Queue {
         self.end
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    /// Bytes that are queued or being written.
+    pub(crate) fn bytes(&self) -> usize {
         self.queued_bytes + self.taken_bytes
+    }
+
+    /// How many frames wait.
+    pub(super) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Whether a frame can be queued without there being more than `bytes_max`.
+    pub(crate) fn fits(&self, frame: &Bytes, bytes_max: u32) -> bool {
+        let bytes_max = usize::try_from(bytes_max.min(self.bytes_max)).unwrap_or(usize::MAX);
+        self.bytes().saturating_add(cost(frame)) <= bytes_max
     }
 
     fn push_within(&mut self, frame: Bytes, reserve: usize) -> Pushed {

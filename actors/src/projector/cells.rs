@@ -7,7 +7,7 @@ use domain::sealed::Sealed;
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Sort of a transfer's cell: the event that its id stands for. Written by the deciding shard.
+/// Sort of a transfer's cell: the event that its id stands for; a hold's too. Written by the deciding shard.
 pub const EFFECT: &[u8] = &[0];
 /// Sort of a transfer's cell: its credit. Written by the payee's shard.
 pub const CREDIT: &[u8] = &[1];

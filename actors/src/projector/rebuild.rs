@@ -15,6 +15,7 @@ use storage::journal::{Hash, JournalKey, Slot, StoredRecord};
 use storage::views::{Position, Views};
 
 use crate::projector::rows::Rows;
+use crate::shard::opening::fold_record;
 use crate::shard::tail::TailRecord;
 
 /// Bytes of records in one batch of a shard: as a projector's.
@@ -115,7 +116,9 @@ impl Rebuilder {
         }
         let mut rows = Rows::new(&*self.views, key);
         for stored in waiting {
-            rows.record(&mut progress.ledger, &tail_record(stored)?).await?;
+            let record = tail_record(stored)?;
+            fold_record(&mut progress.ledger, &record).map_err(|broken| Error::Unknown(broken.to_string()))?;
+            rows.record(&record).await?;
         }
         let batch = rows.finish(&progress.ledger)?;
         self.views.apply(batch).await

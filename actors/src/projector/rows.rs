@@ -1,13 +1,14 @@
 //! The rows that a shard's records found in the views: a pure function of the records and of the rows
 //! before them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::ids::{AccountId, HoldId, TransferId};
 use domain::ledger::{self, Account, Change, Event, Party, Purpose};
 use domain::time::Timestamp;
+use foldhash::HashMap;
 use storage::Error;
 use storage::encoding::{self, Item, Span};
 use storage::journal::{Hash, JournalKey, Slot};
@@ -16,7 +17,6 @@ use uuid::Uuid;
 
 use crate::projector::cells::{self, HoldOutcome, HoldRow, Pointer, Refunded, hold_sort};
 use crate::shard::core::Shared;
-use crate::shard::opening::fold_record;
 use crate::shard::tail::TailRecord;
 
 /// A batch of rows in the making.
@@ -34,7 +34,7 @@ pub(crate) struct Rows<'a> {
 impl<'a> Rows<'a> {
     /// No rows yet.
     pub(crate) fn new(views: &'a dyn Views, key: JournalKey) -> Self {
-        let (accounts, cells) = (HashMap::new(), BTreeMap::new());
+        let (accounts, cells) = (HashMap::default(), BTreeMap::new());
         Self { views, live: None, key, events: Vec::new(), accounts, cells, last: None }
     }
 
@@ -43,9 +43,8 @@ impl<'a> Rows<'a> {
         Self { live: Some(shared), ..Self::new(&*shared.node.stores.views, shared.key()) }
     }
 
-    /// Adds the rows of the next record, and takes it into the shard's fold.
-    pub(crate) async fn record(&mut self, ledger: &mut ledger::Shard, record: &TailRecord) -> Result<(), Error> {
-        fold_record(ledger, record).map_err(|broken| Error::Unknown(broken.to_string()))?;
+    /// Adds the rows of the next record.
+    pub(crate) async fn record(&mut self, record: &TailRecord) -> Result<(), Error> {
         let mut touched: BTreeMap<AccountId, Vec<(Span, &Arc<Event>)>> = BTreeMap::new();
         for (span, item) in &record.items {
             if let Item::Event(event) = item {
@@ -170,6 +169,7 @@ impl<'a> Rows<'a> {
                     note: note.clone(),
                 };
                 let sort = hold_sort(row.created_at, *hold);
+                self.put(Table::Transfers, hold.0, cells::EFFECT, &here)?;
                 self.put(Table::HoldsOfAccount, event.account.0, &sort, hold)?;
                 self.put(Table::HoldsOfAccount, payee.account.0, &sort, hold)?;
                 self.put(Table::Holds, hold.0, &[], &row)?;
@@ -202,7 +202,7 @@ impl<'a> Rows<'a> {
         partition: Uuid,
         sort: &[u8],
     ) -> Result<Option<T>, Error> {
-        let value = match self.cells.get(&(number(table), partition, sort.to_vec())) {
+        let value = match self.cells.get(&(table.number(), partition, sort.to_vec())) {
             Some(cell) => Some(cell.value.clone()),
             None => self.patiently(|| self.views.cell(table, partition, sort)).await?,
         };
@@ -211,11 +211,11 @@ impl<'a> Rows<'a> {
 
     fn put<T: serde::Serialize>(&mut self, table: Table, partition: Uuid, sort: &[u8], value: &T) -> Result<(), Error> {
         let cell = Cell { table, partition, sort: sort.to_vec(), value: encoding::state(value)? };
-        self.cells.insert((number(table), partition, sort.to_vec()), cell);
+        self.cells.insert((table.number(), partition, sort.to_vec()), cell);
         Ok(())
     }
 
-    /// The batch, with the position after it.
+    /// The batch, with the position after it: the shard's fold as of the last record.
     pub(crate) fn finish(self, ledger: &ledger::Shard) -> Result<Batch, Error> {
         let (through, hash, at, term) = self.last.ok_or_else(|| Error::Unknown("a projection of nothing".into()))?;
         let mut checkpoints = Vec::with_capacity(self.accounts.len());
@@ -236,14 +236,5 @@ impl<'a> Rows<'a> {
             cells: self.cells.into_values().collect(),
             position: Position { through, hash, at, term, state },
         })
-    }
-}
-
-/// The number under which a table's cells sort.
-const fn number(table: Table) -> u8 {
-    match table {
-        Table::Transfers => 1,
-        Table::Holds => 2,
-        Table::HoldsOfAccount => 3,
     }
 }

@@ -41,21 +41,24 @@ impl DeviceCursor {
         self.put(context).await
     }
 
+    /// The device goes on after `from`, which is written when it moves on from there: until then what is durable stands,
+    /// so that a gap that was said to a connection that broke is said again.
+    pub(super) const fn resume(&mut self, from: u64) {
+        self.applied = from;
+        self.written = from;
+    }
+
     /// The device has applied all up to `upto`. Written at once if the last write is long ago.
     pub(super) async fn applied(&mut self, context: &SessionContext, upto: u64) {
         self.applied = self.applied.max(upto);
-        self.write_if_due(context).await;
-    }
-
-    /// Writes what was applied, unless the last write was just now.
-    pub(super) async fn write_if_due(&mut self, context: &SessionContext) {
         if self.written_at.is_none_or(|at| at.elapsed() >= WRITE_EVERY) {
-            self.write(context).await;
+            self.write(context, None).await;
         }
     }
 
-    /// Writes what was applied.
-    pub(super) async fn write(&mut self, context: &SessionContext) {
+    /// Writes what was applied, up to `upto` if that is further.
+    pub(super) async fn write(&mut self, context: &SessionContext, upto: Option<u64>) {
+        self.applied = self.applied.max(upto.unwrap_or(0));
         if self.applied > self.written
             && let Err(error) = self.put(context).await
         {

@@ -7,15 +7,17 @@ use domain::ids::AccountId;
 use domain::ledger::{self, ShardEvent};
 use futures_util::FutureExt;
 use ractor::{Actor, ActorId, ActorRef};
+use storage::encoding::Item;
 use storage::journal::Slot;
 use storage::{Error, encoding};
+use tokio::sync::oneshot;
 
-use crate::account::{Account, AccountArgs};
+use crate::account::{Account, AccountArgs, AccountMessage};
 use crate::call::CommandError;
 use crate::dead_letters::Failure;
 use crate::metrics;
 use crate::node::Node;
-use crate::shard::core::{AsOf, Shared, Start};
+use crate::shard::core::{AsOf, Push, Shared, Start};
 use crate::shard::{Open, ShardMessage};
 
 /// Activations in a row that may fail before an account is quarantined.
@@ -30,7 +32,7 @@ type Loaded = Result<Option<Arc<ledger::Account>>, Arc<Error>>;
 impl Open {
     /// An account has mail and no actor.
     pub(super) async fn activate(&mut self, me: &ActorRef<ShardMessage>, account: AccountId) {
-        if self.ledger.quarantined.contains(&account) {
+        if self.is_quarantined(account) {
             let mail = self.shared.abandon(account);
             Self::refuse_quarantined(mail, CommandError::Unavailable);
             return;
@@ -146,14 +148,44 @@ impl Open {
         *failures >= FAILURES_MAX
     }
 
+    /// Whether nothing is asked of the account.
+    pub(super) fn is_quarantined(&self, account: AccountId) -> bool {
+        self.ledger.quarantined.contains(&account) || self.quarantining.contains(&account)
+    }
+
     /// Asks nothing of the account any more, until an operator has looked at it.
     fn quarantine(&mut self, account: AccountId, error: String) {
         let at = self.shared.now().at;
         metrics::quarantined();
         self.shared.node.dead_letters.report(Failure::Quarantined { account, error }, at);
         // From now on, durable or not: a crash would only find the account failing again.
-        self.ledger.quarantined.insert(account);
+        self.quarantining.insert(account);
         self.own(ShardEvent::Quarantined { account, at });
+    }
+
+    pub(super) fn end_quarantine(&mut self, account: AccountId, origin: ledger::Origin, reply: oneshot::Sender<bool>) {
+        let quarantined = self.is_quarantined(account);
+        if quarantined {
+            self.failures.remove(&account);
+            let meta = ledger::Meta { at: self.shared.now().at, origin };
+            self.own(ShardEvent::QuarantineEnded { account, meta });
+        }
+        reply.send(quarantined).ok();
+    }
+
+    /// Journals an event of the shard itself.
+    pub(super) fn own(&self, event: ShardEvent) {
+        let push = Push { items: vec![Item::Shard(Arc::new(event))], account: None, waiter: None, credit: None };
+        self.shared.push_own(push).ok();
+    }
+
+    /// What a command to a quarantined account is answered with.
+    fn refuse_quarantined(mail: Vec<AccountMessage>, error: CommandError) {
+        for message in mail {
+            if let AccountMessage::Command { reply, .. } | AccountMessage::Late { reply, .. } = message {
+                reply.send(Err(error));
+            }
+        }
     }
 }
 

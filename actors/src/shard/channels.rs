@@ -3,12 +3,13 @@
 //! A credit is sent when its debit is durable and again until it is acknowledged; it is in the
 //! journal, so that goes on across crashes. What is acknowledged is journalled as settled, lazily.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::ids::{AccountId, ShardId, TransferId};
 use domain::ledger::{Account, ChannelNumber, Credit, Event, ShardEvent};
+use foldhash::HashMap;
 use tokio::time::Instant;
 
 use crate::call::{Effect, Reply, Status};
@@ -53,10 +54,7 @@ struct OnItsWay {
 #[derive(Debug, Default)]
 pub(crate) struct Channels {
     credits: BTreeMap<ChannelNumber, OnItsWay>,
-    /// The last durable number of each channel.
-    last: HashMap<ShardId, u64>,
-    /// How many credits are on their way on each channel.
-    depths: HashMap<ShardId, usize>,
+    peers: HashMap<ShardId, Peer>,
     /// Numbers that are settled and not journalled, by channel.
     fresh: BTreeMap<ShardId, Vec<u64>>,
     /// Callers in the order in which their patience ends.
@@ -65,6 +63,15 @@ pub(crate) struct Channels {
     accounts: HashMap<AccountId, u32>,
     /// Transfers that end late: their account says so before they are settled.
     late: BTreeMap<TransferId, Late>,
+}
+
+/// One channel.
+#[derive(Debug, Default)]
+struct Peer {
+    /// The last durable number.
+    last: u64,
+    /// How many credits are on their way.
+    depth: usize,
 }
 
 /// A transfer that ends late.
@@ -94,16 +101,17 @@ impl Channels {
     /// A credit became durable and is being sent.
     pub(crate) fn begin(&mut self, channel: ChannelNumber, credit: Arc<Credit>, now: Instant) {
         *self.accounts.entry(credit.payer.account).or_default() += 1;
-        *self.depths.entry(channel.peer).or_default() += 1;
-        self.last(channel.peer, channel.number);
+        let peer = self.peers.entry(channel.peer).or_default();
+        peer.depth += 1;
+        peer.last = peer.last.max(channel.number);
         let begun = OnItsWay { credit, since: now, sent_at: now, acknowledged: false, waiters: Vec::new() };
         self.credits.insert(channel, begun);
     }
 
     /// The channel's numbers up to `last` were given before.
     pub(crate) fn last(&mut self, peer: ShardId, last: u64) {
-        let known = self.last.entry(peer).or_default();
-        *known = last.max(*known);
+        let peer = self.peers.entry(peer).or_default();
+        peer.last = peer.last.max(last);
     }
 
     /// What is on its way to a peer, in order.
@@ -187,8 +195,8 @@ impl Channels {
     fn settle(&mut self, channel: ChannelNumber) {
         let Some(credit) = self.credits.remove(&channel) else { return };
         self.fresh.entry(channel.peer).or_default().push(channel.number);
-        if let Some(depth) = self.depths.get_mut(&channel.peer) {
-            *depth -= 1;
+        if let Some(peer) = self.peers.get_mut(&channel.peer) {
+            peer.depth -= 1;
         }
         let account = credit.credit.payer.account;
         if let Some(count) = self.accounts.get_mut(&account) {
@@ -204,7 +212,7 @@ impl Channels {
         let fresh = std::mem::take(&mut self.fresh);
         let note = |(peer, mut beyond): (ShardId, Vec<u64>)| {
             let first = self.to(peer).next().map(|(channel, _)| channel.number);
-            let last = self.last.get(&peer).copied().unwrap_or_default();
+            let last = self.peers.get(&peer).map_or(0, |peer| peer.last);
             let through = first.map_or(last, |first| first - 1);
             beyond.retain(|number| *number > through);
             ShardEvent::Settled { peer, through, beyond }
@@ -241,7 +249,7 @@ impl Channels {
 
     /// When to come back, if the channel to `peer` takes no new credits now.
     pub(crate) fn stalled(&self, peer: ShardId, most: usize, longest: Duration) -> Option<Duration> {
-        let depth = self.depths.get(&peer).copied().filter(|depth| *depth > 0)?;
+        let depth = self.peers.get(&peer).map(|peer| peer.depth).filter(|depth| *depth > 0)?;
         let (_, oldest) = self.to(peer).find(|(_, credit)| !credit.acknowledged)?;
         let stalled = depth >= most || oldest.since.elapsed() >= longest;
         stalled.then(|| Duration::from_secs(1))

@@ -1,11 +1,11 @@
 //! Which accounts of a shard are live, and the mail of those that are about to be.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use domain::ids::AccountId;
 use domain::ledger::ChannelNumber;
+use foldhash::HashMap;
 use ractor::{ActorId, ActorRef, MessagingErr};
 
 use crate::account::AccountMessage;

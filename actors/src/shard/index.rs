@@ -3,12 +3,12 @@
 //! Facts read from views are joined with it. It has everything queued and everything in the tail;
 //! leaving one of the two out lets a key have two effects.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use domain::ids::{AccountId, HoldId, TransferId};
 use domain::ledger::{Change, Event, Purpose};
 use domain::money::Minor;
+use foldhash::HashMap;
 use uuid::Uuid;
 
 /// Outcomes by id, of all events that are queued or in the tail.

@@ -1,6 +1,6 @@
 //! How a shard is opened: its position, the records after it, and a term of its own.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use domain::ledger::{self, ShardEvent};
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::clock::ShardClock;
 use crate::dead_letters::Failure;
+use crate::metrics;
 use crate::projector::{Projector, ProjectorArgs};
 use crate::shard::appending::single;
 use crate::shard::core::Shared;
@@ -23,8 +24,6 @@ const READ_BYTES: usize = 1 << 20;
 
 /// What a shard is as of its journal.
 pub(crate) struct Replayed {
-    /// The fold as of the position.
-    pub position: ledger::Shard,
     /// The fold of all that is durable.
     pub ledger: ledger::Shard,
     /// Records after the position.
@@ -37,7 +36,7 @@ pub(super) async fn open(me: &ActorRef<ShardMessage>, args: &ShardArgs) -> Resul
     let key = JournalKey { space: Space::Ledger, shard: args.id };
     let opened = node.stores.journal.open(key).await?;
     refuse_if_ahead(args, &opened)?;
-    let Replayed { position, mut ledger, mut tail } = replay(args, key, &opened).await?;
+    let Replayed { mut ledger, mut tail } = replay(args, key, &opened).await?;
 
     let clock = ShardClock::after(opened.at);
     let term = opened.term.max(ledger.term).saturating_add(1);
@@ -46,15 +45,16 @@ pub(super) async fn open(me: &ActorRef<ShardMessage>, args: &ShardArgs) -> Resul
     let (last, last_hash, last_at) = (record.slot, record.hash, record.at);
     tail.push(record);
 
-    let numbers: HashMap<_, _> = ledger.outgoing.iter().map(|(peer, outgoing)| (*peer, outgoing.last)).collect();
+    let numbers = ledger.outgoing.iter().map(|(peer, outgoing)| (*peer, outgoing.last)).collect();
     let shared = Arc::new(Shared::new(args.id, Arc::clone(node), clock, me.clone(), tail, numbers));
-    let projector_args = ProjectorArgs { shared: Arc::clone(&shared), ledger: position };
+    let projector_args = ProjectorArgs { shared: Arc::clone(&shared) };
     let (projector, _) = Actor::spawn_linked(None, Projector, projector_args, me.get_cell()).await?;
     shared.suspended.store(ledger.suspense.len(), std::sync::atomic::Ordering::Release);
     resume(&shared, &ledger);
     Ok(Open {
         shared,
         ledger,
+        quarantining: std::collections::BTreeSet::new(),
         generation: opened.generation,
         term,
         began_at: last_at,
@@ -62,12 +62,14 @@ pub(super) async fn open(me: &ActorRef<ShardMessage>, args: &ShardArgs) -> Resul
         last_hash,
         last_at,
         flight: None,
-        failures: HashMap::new(),
+        failures: std::collections::HashMap::new(),
         resolving: std::collections::BTreeSet::new(),
         sweeps: 0,
         uses: VecDeque::new(),
         closing: Vec::new(),
         projector,
+        projecting: false,
+        wanted: false,
     })
 }
 
@@ -89,14 +91,13 @@ fn refuse_if_ahead(args: &ShardArgs, opened: &Opened) -> Result<(), ActorProcess
 async fn replay(args: &ShardArgs, key: JournalKey, opened: &Opened) -> Result<Replayed, ActorProcessingErr> {
     let stores = &args.node.stores;
     let position = stores.views.position(key).await?;
-    let (through, hash, fold) = match &position {
+    let (through, hash, mut ledger) = match &position {
         Some(Position { through, hash, state, .. }) => (*through, *hash, encoding::read_state::<ledger::Shard>(state)?),
         None => (Slot::default(), Hash::default(), ledger::Shard::default()),
     };
     if through > opened.last {
         return Err(format!("shard {}: views are ahead of the journal; run `quickpe rebuild-views`", args.id).into());
     }
-    let mut ledger = fold.clone();
     let mut tail = Tail::after(through);
     let (mut next, mut previous) = (through.next(), hash);
     while next <= opened.last {
@@ -127,7 +128,8 @@ async fn replay(args: &ShardArgs, key: JournalKey, opened: &Opened) -> Result<Re
             tail.push(record);
         }
     }
-    Ok(Replayed { position: fold, ledger, tail })
+    metrics::replayed(&tail);
+    Ok(Replayed { ledger, tail })
 }
 
 /// Takes a record into a shard's fold.

@@ -1,12 +1,13 @@
 //! The durable records of a shard that views do not have yet.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::ids::AccountId;
 use domain::ledger::{Account, Event};
 use domain::time::Timestamp;
+use foldhash::HashMap;
 use storage::encoding::{Item, Span};
 use storage::journal::{Hash, Place, Slot};
 
@@ -172,15 +173,10 @@ impl Tail {
         self.records.iter()
     }
 
-    /// Records that views do not have, from the oldest on, about `bytes` of them.
-    pub(crate) fn oldest(&self, bytes: usize) -> Vec<Arc<TailRecord>> {
-        let mut sum = 0;
-        let fits = |record: &&Arc<TailRecord>| {
-            let more = sum < bytes;
-            sum += record.payload.len();
-            more
-        };
-        self.records.iter().skip(self.projected).take_while(fits).cloned().collect()
+    /// Records that views do not have, from the oldest to the one at `through`.
+    pub(crate) fn unprojected_through(&self, through: Slot) -> Vec<Arc<TailRecord>> {
+        let wanted = self.records.iter().skip(self.projected).take_while(|record| record.slot <= through);
+        wanted.cloned().collect()
     }
 }
 

@@ -54,7 +54,7 @@ impl Open {
         let mut woken = std::collections::BTreeSet::new();
         for (_, hold) in due {
             let Some(open) = self.ledger.holds.get(hold) else { continue };
-            if self.ledger.quarantined.contains(&open.account) || !woken.insert(open.account) {
+            if self.is_quarantined(open.account) || !woken.insert(open.account) {
                 continue;
             }
             let (reply, _) = Reply::new(None);
@@ -84,7 +84,7 @@ impl Open {
     }
 
     /// Has the projector run when there is enough to do, or when it is far behind in the log.
-    pub(super) fn project_if_due(&self) {
+    pub(super) fn project_if_due(&mut self) {
         let (bytes, records, first) = self.shared.tail();
         let config = &self.shared.node.config;
         let journal = &self.shared.node.stores.journal;
@@ -95,7 +95,7 @@ impl Open {
     }
 
     /// Has the projector run when something has waited long enough.
-    fn project_if_waiting(&self) {
+    fn project_if_waiting(&mut self) {
         let delay = std::time::Duration::from_millis(self.shared.node.config.projection_delay_ms);
         let now = self.shared.node.clock.now();
         if self.shared.tail().2.is_some_and(|record| now.since(record.at) >= delay) {
@@ -103,11 +103,23 @@ impl Open {
         }
     }
 
-    /// Has the projector run, unless it does.
-    pub(super) fn project(&self) {
-        if !self.shared.projecting.swap(true, std::sync::atomic::Ordering::AcqRel) {
-            // A projector that has failed takes its shard with it.
-            self.projector.cast(ProjectorMessage::Run).ok();
+    /// Has the projector run up to the last record. While it runs, that waits.
+    pub(super) fn project(&mut self) {
+        if self.projecting {
+            self.wanted = true;
+            return;
+        }
+        self.projecting = true;
+        let ledger = Box::new(self.ledger.clone());
+        // A projector that has failed takes its shard with it.
+        self.projector.cast(ProjectorMessage::Run { through: self.last, ledger }).ok();
+    }
+
+    /// The projector has done what it was told.
+    pub(super) fn projected(&mut self) {
+        self.projecting = false;
+        if std::mem::take(&mut self.wanted) {
+            self.project();
         }
     }
 }

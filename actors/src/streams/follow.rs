@@ -1,288 +1,218 @@
-//! One follower of one stream: hears every offset from its start on, in order, once a connection.
+//! One follower of one stream: a lane in a connection's outbox, and the way to it.
 //!
-//! It is either *live*, and takes the next offset as it is published, or *behind*: then a task reads
-//! the ledger for it while what is published meanwhile is buffered, and splices the two. A live one that
-//! is offered a later offset than the next falls behind by itself; there is no way past a hole.
+//! A follower hears every offset from its start on, in order and without a hole that is not said. What it hears, and
+//! what of that is unacknowledged, stands in its [`Lane`]; reading for one that is behind is in [`super::reading`].
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
-use domain::ids::{AccountId, UserId};
-use parking_lot::Mutex;
+use domain::delivery::{Ack, Acked, Class, Nacked, Policy, Progress, Swept, Verdict};
+use domain::ids::{DeviceId, UserId};
+use protocol::frame::server::Gap;
+use protocol::frame::{GapReason, ServerFrame};
 
-use crate::ledger::Ledger;
-use crate::outbox::{self, Outbox};
-use crate::streams::Streams;
+use crate::outbox::lane::{At, Heard, Lane, Offered, Spliced};
+use crate::outbox::{CloseCode, Outbox, Queue, Slot, frame};
+use crate::streams::pace::Pace;
+use crate::streams::topic::Topic;
 
-/// The most messages that are buffered for a follower that is behind. What overflows is read from the
-/// ledger instead.
-const BUFFERED_MAX: usize = 64;
-
-/// Events read at a time for a follower that is behind.
-const PAGE: usize = 64;
-
-/// Bytes in the outbox above which a follower that is behind is not given more: it would be closed as
-/// too slow for what it could not know of.
-const OUTBOX_BYTES: usize = 64 << 10;
-
-/// How often a follower that is behind looks whether its outbox has drained.
-const OUTBOX_WAIT: Duration = Duration::from_millis(5);
-
-/// How long to wait when the ledger cannot be read.
-const RETRY: Duration = Duration::from_millis(500);
-
-/// A follower's place.
-#[derive(Debug)]
-struct Place {
-    /// The next offset it is to hear.
-    next: u64,
-    mode: Mode,
-}
-
-#[derive(Debug)]
-enum Mode {
-    Live,
-    Behind {
-        /// What was published meanwhile.
-        buffer: VecDeque<(u64, Bytes)>,
-    },
-}
-
-/// What became of a message.
+/// Who follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pushed {
-    /// It was heard, buffered, or heard before.
-    Taken,
-    /// It came too early: the follower has fallen behind, and must be brought up.
-    Behind,
+pub struct Follower {
+    /// The person.
+    pub user: UserId,
+    /// Their device, if it said its name.
+    pub device: Option<DeviceId>,
 }
 
 /// One follower of one stream.
-#[derive(Debug)]
 pub struct Follow {
-    account: AccountId,
-    owner: UserId,
+    topic: Arc<Topic>,
+    follower: Follower,
     outbox: Arc<Outbox>,
-    place: Mutex<Place>,
+    slot: Slot,
     cancelled: AtomicBool,
 }
 
 impl Follow {
-    /// A follower that is to hear all after offset `after`.
-    pub fn after(account: AccountId, owner: UserId, outbox: Arc<Outbox>, after: u64) -> Arc<Self> {
-        let place = Place { next: after.saturating_add(1), mode: Mode::Behind { buffer: VecDeque::new() } };
-        Arc::new(Self { account, owner, outbox, place: Mutex::new(place), cancelled: AtomicBool::new(false) })
+    /// A follower that is to hear all after `after`, and is behind. Nothing if the connection follows too much.
+    pub(super) fn new(topic: Arc<Topic>, follower: Follower, outbox: Arc<Outbox>, after: u64) -> Option<Arc<Self>> {
+        let slot = outbox.open(Lane::new(topic.class, after))?;
+        Some(Arc::new(Self { topic, follower, outbox, slot, cancelled: AtomicBool::new(false) }))
     }
 
-    /// The stream's account.
-    pub const fn account(&self) -> AccountId {
-        self.account
+    /// What it follows.
+    pub fn topic(&self) -> &Arc<Topic> {
+        &self.topic
     }
 
-    /// Whose account it is.
-    pub(super) const fn owner(&self) -> UserId {
-        self.owner
+    /// How the stream is delivered.
+    pub fn class(&self) -> Class {
+        self.topic.class
     }
 
-    /// Starts at another offset. Only before [`Streams::bring_up`].
+    /// Who follows.
+    pub const fn follower(&self) -> Follower {
+        self.follower
+    }
+
+    /// Starts at another offset. Only before [`super::Streams::begin`].
     pub fn start_after(&self, after: u64) {
-        self.place.lock().next = after.saturating_add(1);
+        self.lane(|lane, _| lane.start_after(after));
     }
 
-    /// The last offset that was put into the outbox.
+    /// The last offset that was heard, or said to be missing.
     pub fn heard(&self) -> u64 {
-        self.place.lock().next.saturating_sub(1)
+        self.lane(|lane, _| lane.heard()).unwrap_or(0)
+    }
+
+    /// The place of the device, as far as this connection knows.
+    pub fn cursor(&self) -> Option<u64> {
+        self.lane(|lane, _| lane.window.cursor())
+    }
+
+    /// Messages that are not acknowledged.
+    pub fn waiting(&self) -> u32 {
+        self.lane(|lane, _| lane.window.waiting()).unwrap_or(0)
     }
 
     /// Hears nothing more.
     pub(super) fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
+        self.outbox.shut(self.slot);
     }
 
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.cancelled.load(Ordering::Acquire) || self.outbox.is_closed()
+    }
+
+    /// Bytes that wait in the connection's outbox.
+    pub(super) fn outbox_bytes(&self) -> usize {
+        self.outbox.bytes()
+    }
+
+    /// Ends the connection.
+    pub(super) fn close(&self, code: CloseCode, reason: &str) {
+        self.outbox.close(code, reason);
+    }
+
+    fn lane<T>(&self, change: impl FnOnce(&mut Lane, &mut Queue) -> T) -> Option<T> {
+        self.outbox.lane(self.slot, change)
+    }
+
+    /// The frame that says which offsets will not come.
+    pub(super) fn gap(&self, from: u64, to: u64, reason: GapReason) -> Bytes {
+        frame::text(&ServerFrame::Gap(Gap { stream: self.topic.name.clone(), from, to, reason }).encode())
+    }
+
+    /// Offers a message as it is published.
+    pub(super) fn push(&self, offset: u64, message: &Bytes, at: At<'_>) -> Offered {
+        let gap = |from, to| self.gap(from, to, GapReason::Shed);
+        self.lane(|lane, queue| lane.offer(offset, message, at, queue, gap)).unwrap_or(Offered::Later)
     }
 
     /// A live follower is behind from now on. `false` if it was already.
     pub(super) fn fall_behind(&self) -> bool {
-        let mut place = self.place.lock();
-        let was_live = matches!(place.mode, Mode::Live);
-        if was_live {
-            place.mode = Mode::Behind { buffer: VecDeque::new() };
-        }
-        was_live
+        self.lane(|lane, _| lane.fall_behind()).unwrap_or(false)
     }
 
-    /// Offers a message as it is published.
-    pub(super) fn push(&self, offset: u64, message: &Bytes) -> Pushed {
-        if self.is_over() {
-            return Pushed::Taken;
-        }
-        let mut place = self.place.lock();
-        let next = place.next;
-        match &mut place.mode {
-            Mode::Live if offset == next => {
-                place.next += 1;
-                // Pushed under the lock, so that the order of offsets is the order in the outbox.
-                self.outbox.push(message.clone());
-                Pushed::Taken
-            }
-            Mode::Live if offset > next => {
-                place.mode = Mode::Behind { buffer: VecDeque::from([(offset, message.clone())]) };
-                Pushed::Behind
-            }
-            Mode::Behind { buffer } if offset >= next => {
-                if buffer.len() >= BUFFERED_MAX {
-                    buffer.clear();
-                }
-                buffer.push_back((offset, message.clone()));
-                Pushed::Taken
-            }
-            Mode::Live | Mode::Behind { .. } => Pushed::Taken,
-        }
+    /// A message that was read for it.
+    pub(super) fn hear(&self, offset: u64, message: Bytes, at: At<'_>) -> Heard {
+        self.lane(|lane, queue| lane.hear(offset, message, at, queue)).unwrap_or(Heard::Paused)
     }
 
-    /// Reads the ledger until nothing is left that was not heard, then goes live.
-    pub(super) async fn bring_up(self: Arc<Self>, streams: &Streams, ledger: &Ledger) {
-        while !self.is_over() {
-            if self.outbox.bytes() > OUTBOX_BYTES {
-                tokio::time::sleep(OUTBOX_WAIT).await;
-                continue;
+    /// What the stream has is heard: goes live, unless something is missing.
+    pub(super) fn splice(&self, at: At<'_>) -> Spliced {
+        self.lane(|lane, queue| lane.splice(at, queue)).unwrap_or(Spliced::Done)
+    }
+
+    /// How many more messages it may hear now.
+    pub(super) fn room(&self, policy: &Policy) -> u32 {
+        self.lane(|lane, _| lane.window.room(policy)).unwrap_or(0)
+    }
+
+    /// Says that offsets up to `to` will not come, and goes on after them.
+    pub(super) fn skip_to(&self, from: u64, to: u64, reason: GapReason) {
+        let gap = self.gap(from, to, reason);
+        self.lane(|lane, queue| lane.skip_to(to, gap, queue));
+    }
+
+    /// Takes an acknowledgement, and tells `on` of each message that is further. Answers what changed, and whether the
+    /// follower is to be brought up because there is room again.
+    pub(super) fn ack(
+        &self,
+        ack: Ack<'_>,
+        pace: &Pace,
+        policy: &Policy,
+        mut on: impl FnMut(Acked),
+    ) -> (Progress, bool) {
+        let now = pace.now();
+        let acked = self.lane(|lane, _| {
+            let progress = lane.window.ack(ack, now, &mut on);
+            if !lane.redriven.is_empty() {
+                lane.redriven.ack(ack, now, &mut on);
             }
-            let heard = self.heard();
-            let events = match ledger.events_after(self.account, heard, PAGE).await {
-                Ok(events) => events,
-                Err(error) => {
-                    tracing::warn!(%error, account = %self.account, "a follower cannot be brought up");
-                    tokio::time::sleep(RETRY).await;
-                    continue;
-                }
+            (progress, lane.resume(policy))
+        });
+        acked.unwrap_or_default()
+    }
+
+    /// Takes a refusal. Answers as [`Self::ack`] does.
+    pub(super) fn nack(
+        &self,
+        offset: u64,
+        after_ms: Option<u64>,
+        terminal: bool,
+        pace: &Pace,
+        policy: &Policy,
+    ) -> (Nacked, bool) {
+        let (now, jitter) = (pace.now(), pace.jitter());
+        let nacked = self.lane(|lane, _| {
+            let nacked = match lane.window.nack(offset, after_ms, terminal, policy, now, jitter) {
+                Nacked::Unknown => lane.redriven.nack(offset, after_ms, terminal, policy, now, jitter),
+                known => known,
             };
-            if events.is_empty() {
-                if self.go_live() {
-                    return;
-                }
-                // A store that answers at once gives no other task a turn.
-                tokio::task::yield_now().await;
-                continue;
-            }
-            if events.first().is_some_and(|first| first.offset != heard + 1) {
-                // Views and journal disagree. Nothing may be skipped in silence, so nothing more is said.
-                tracing::error!(account = %self.account, after = heard, "a stream has a hole");
-                self.outbox.close(outbox::CloseCode::SessionFailed, "the stream cannot be read");
-                return;
-            }
-            for event in events {
-                match streams.encode(self.owner, &event).await {
-                    Ok(message) => self.hear(event.offset, &message),
-                    Err(error) => {
-                        tracing::warn!(%error, account = %self.account, "an event cannot be encoded");
-                        tokio::time::sleep(RETRY).await;
-                        break;
-                    }
-                }
-            }
-        }
+            (nacked, lane.resume(policy))
+        });
+        nacked.unwrap_or((Nacked::Unknown, false))
     }
 
-    /// A message from the ledger.
-    fn hear(&self, offset: u64, message: &Bytes) {
-        let mut place = self.place.lock();
-        if offset == place.next && !self.is_over() {
-            place.next += 1;
-            self.outbox.push(message.clone());
-        }
+    /// The dead message is written down: the device's place passes it. Answers whether the follower is to be brought
+    /// up.
+    pub fn pass(&self, offset: u64) {
+        self.lane(|lane, _| lane.window.pass(offset));
     }
 
-    /// Takes up what was buffered, if it follows without a hole.
-    fn go_live(&self) -> bool {
-        let mut place = self.place.lock();
-        let Place { next, mode } = &mut *place;
-        let Mode::Behind { buffer } = mode else { return true };
-        while let Some((offset, message)) = buffer.pop_front() {
-            if offset < *next {
-                continue;
+    /// Looks what is due. Answers whether the follower is to be brought up because there is room again.
+    pub(super) fn sweep(&self, pace: &Pace, policy: &Policy, mut on: impl FnMut(Verdict)) -> (Swept, bool) {
+        let swept = self.lane(|lane, queue| {
+            if lane.is_at_rest() {
+                return (Swept::Alive, lane.resume(policy));
             }
-            if offset > *next {
-                // What is missing is durable by now, because it was before this one: read again.
-                buffer.clear();
-                return false;
+            lane.say_shed(policy, queue, |from, to| self.gap(from, to, GapReason::Shed));
+            let now = pace.now();
+            let swept = lane.window.sweep(policy, now, || pace.jitter(), &mut on);
+            if !lane.redriven.is_empty() {
+                lane.redriven.sweep(policy, now, || pace.jitter(), &mut on);
             }
-            *next += 1;
-            if self.outbox.push(message) != outbox::Pushed::Queued {
-                return true;
+            (swept, lane.resume(policy))
+        });
+        swept.unwrap_or((Swept::Alive, false))
+    }
+
+    /// Sends a message again, if that attempt of it is still waited for.
+    pub(super) fn resend(&self, offset: u64, attempt: u32, message: Bytes) -> bool {
+        let sent = self.lane(|lane, queue| {
+            let waits = lane.window.is_waiting(offset, attempt) || lane.redriven.is_waiting(offset, attempt);
+            if waits {
+                queue.push(message);
             }
-        }
-        *mode = Mode::Live;
-        true
+            waits
+        });
+        sent.unwrap_or(false)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::outbox::frame;
-
-    fn follow(after: u64) -> Arc<Follow> {
-        let outbox = Arc::new(Outbox::new(1 << 20));
-        Follow::after(AccountId(Uuid::from_u128(1)), UserId(Uuid::from_u128(1)), outbox, after)
-    }
-
-    fn message(offset: u64) -> Bytes {
-        frame::text(&offset.to_string())
-    }
-
-    async fn heard(follow: &Follow) -> Vec<Bytes> {
-        follow.outbox.finish(outbox::CloseCode::Bye, "");
-        let mut all: Vec<Bytes> = Vec::new();
-        while let Some(batch) = follow.outbox.take().await {
-            all.extend(batch);
-        }
-        all.pop();
-        all
-    }
-
-    #[tokio::test]
-    async fn what_is_published_while_behind_is_spliced_without_repeats() {
-        let follow = follow(2);
-        assert_eq!(follow.push(4, &message(4)), Pushed::Taken);
-        assert_eq!(follow.push(5, &message(5)), Pushed::Taken);
-        follow.hear(3, &message(3));
-        follow.hear(4, &message(4));
-        assert!(follow.go_live());
-        assert_eq!(follow.push(5, &message(5)), Pushed::Taken, "a repeat");
-        assert_eq!(follow.push(6, &message(6)), Pushed::Taken);
-        assert_eq!(heard(&follow).await, [3, 4, 5, 6].map(message));
-    }
-
-    #[tokio::test]
-    async fn a_hole_is_never_passed() {
-        let follow = follow(0);
-        assert!(follow.go_live());
-        assert_eq!(follow.push(1, &message(1)), Pushed::Taken);
-        assert_eq!(follow.push(3, &message(3)), Pushed::Behind);
-        assert_eq!(follow.push(4, &message(4)), Pushed::Taken, "it is being brought up");
-        assert!(!follow.go_live(), "2 is missing");
-        follow.hear(2, &message(2));
-        follow.hear(3, &message(3));
-        follow.hear(4, &message(4));
-        assert!(follow.go_live());
-        assert_eq!(heard(&follow).await, [1, 2, 3, 4].map(message));
-    }
-
-    #[test]
-    fn the_buffer_is_bounded() {
-        let follow = follow(0);
-        for offset in 2..10_000 {
-            follow.push(offset, &message(offset));
-        }
-        let place = follow.place.lock();
-        let Mode::Behind { buffer } = &place.mode else { panic!("it was never brought up") };
-        assert!(buffer.len() <= BUFFERED_MAX);
-    }
-}
+mod tests;

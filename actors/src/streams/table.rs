@@ -1,20 +1,26 @@
 //! Followers by stream, in stripes with a lock each: shards ask it for every durable event.
+//!
+//! The followers of one stream are one list behind an `Arc`: who publishes holds a snapshot and no lock, and a list is
+//! copied only where somebody joins or leaves while it is published to.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use domain::ids::AccountId;
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use crate::streams::follow::Follow;
 
 /// How many stripes: enough that the shards of a few cores rarely meet.
 const STRIPES: usize = 64;
 
+/// The followers of one stream at one moment.
+pub(crate) type Follows = Arc<Vec<Arc<Follow>>>;
+
 /// Who follows which stream.
-pub(super) struct Table {
-    stripes: Vec<Mutex<HashMap<AccountId, Vec<Arc<Follow>>>>>,
+pub(crate) struct Table {
+    stripes: Vec<Mutex<HashMap<Uuid, Follows>>>,
     follows: AtomicUsize,
 }
 
@@ -25,40 +31,43 @@ impl Default for Table {
 }
 
 impl Table {
-    fn stripe(&self, account: AccountId) -> &Mutex<HashMap<AccountId, Vec<Arc<Follow>>>> {
-        // An account's id is a hash: its last byte is as good as any.
-        &self.stripes[usize::from(account.0.as_bytes()[15]) % STRIPES]
+    fn stripe(&self, stream: Uuid) -> &Mutex<HashMap<Uuid, Follows>> {
+        // A stream's id is a hash or random: its last byte is as good as any.
+        &self.stripes[usize::from(stream.as_bytes()[15]) % STRIPES]
     }
 
     pub(super) fn insert(&self, follow: &Arc<Follow>) {
-        self.stripe(follow.account()).lock().entry(follow.account()).or_default().push(Arc::clone(follow));
+        let stream = follow.topic().stream;
+        let mut stripe = self.stripe(stream).lock();
+        Arc::make_mut(stripe.entry(stream).or_default()).push(Arc::clone(follow));
         self.follows.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(super) fn remove(&self, follow: &Arc<Follow>) {
-        let mut stripe = self.stripe(follow.account()).lock();
-        let Some(follows) = stripe.get_mut(&follow.account()) else { return };
-        let before = follows.len();
-        follows.retain(|other| !Arc::ptr_eq(other, follow));
-        self.follows.fetch_sub(before - follows.len(), Ordering::AcqRel);
+        let stream = follow.topic().stream;
+        let mut stripe = self.stripe(stream).lock();
+        let Some(follows) = stripe.get_mut(&stream) else { return };
+        let Some(index) = follows.iter().position(|other| Arc::ptr_eq(other, follow)) else { return };
+        Arc::make_mut(follows).swap_remove(index);
+        self.follows.fetch_sub(1, Ordering::AcqRel);
         if follows.is_empty() {
-            stripe.remove(&follow.account());
+            stripe.remove(&stream);
         }
     }
 
     /// Whether anybody follows the stream.
-    pub(super) fn has(&self, account: AccountId) -> bool {
-        self.stripe(account).lock().contains_key(&account)
+    pub(super) fn has(&self, stream: Uuid) -> bool {
+        self.stripe(stream).lock().contains_key(&stream)
     }
 
     /// Who follows the stream.
-    pub(super) fn of(&self, account: AccountId) -> Vec<Arc<Follow>> {
-        self.stripe(account).lock().get(&account).cloned().unwrap_or_default()
+    pub(super) fn of(&self, stream: Uuid) -> Option<Follows> {
+        self.stripe(stream).lock().get(&stream).cloned()
     }
 
-    /// Who follows any.
-    pub(super) fn all(&self) -> Vec<Arc<Follow>> {
-        self.stripes.iter().flat_map(|stripe| stripe.lock().values().flatten().cloned().collect::<Vec<_>>()).collect()
+    /// Who follows any, a stripe at a time.
+    pub(super) fn stripes(&self) -> impl Iterator<Item = Vec<Follows>> + '_ {
+        self.stripes.iter().map(|stripe| stripe.lock().values().cloned().collect())
     }
 
     pub(super) fn len(&self) -> usize {

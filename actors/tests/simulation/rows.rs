@@ -9,7 +9,7 @@ use bytes::Bytes;
 use domain::time::Timestamp;
 use storage::Error;
 use storage::journal::JournalKey;
-use storage::views::{Batch, Checkpoint, EventRow, Position, StoredEvent, Table, Views};
+use storage::views::{Batch, Checkpoint, EventRow, Gone, Position, StoredEvent, Table, Views};
 use uuid::Uuid;
 
 use crate::world::{Chance, World};
@@ -143,6 +143,12 @@ impl Views for SimViews {
             }
         }
         self.0.pass(after).await;
+        Ok(())
+    }
+
+    /// Money is kept for ever: nothing of it is ever removed.
+    async fn remove(&self, gone: Gone) -> Result<(), Error> {
+        assert_eq!(gone, Gone::default());
         Ok(())
     }
 

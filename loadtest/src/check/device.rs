@@ -131,6 +131,8 @@ impl Follower {
                 Err(_) if self.head().is_some() && (self.is_done() || waits > 50) => break,
                 Err(_) => {
                     waits += 1;
+                    // What is left unacknowledged for long comes again, and in the end the session ends.
+                    self.acknowledge(&mut socket).await?;
                     continue;
                 }
             };

@@ -1,5 +1,6 @@
 //! What a client sends.
 
+pub use domain::delivery::Stage;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::stream::{Place, StreamName};
@@ -81,17 +82,6 @@ pub struct Unsubscribe {
     pub id: Box<str>,
     /// Which stream.
     pub stream: StreamName,
-}
-
-/// How far the client is with a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    /// It arrived: do not send it again on this connection.
-    Received,
-    /// It is taken in: do not send it again to this device.
-    #[default]
-    Applied,
 }
 
 /// `ack`: messages up to an offset, and single ones beyond it.

@@ -130,6 +130,7 @@ impl<'a> ViewsCheck<'a> {
                     return Err(wrong(event, format!("the views' row of hold {hold} is another")));
                 }
                 let sort = hold_sort(event.meta.at, *hold);
+                self.cell(event, transfers, hold.0, cells::EFFECT, &here).await?;
                 self.cell(event, Table::HoldsOfAccount, event.account.0, &sort, hold).await?;
                 self.cell(event, Table::HoldsOfAccount, payee.account.0, &sort, hold).await
             }

@@ -23,34 +23,45 @@ pub async fn journal<F>(open: impl Fn() -> F) -> Result<(), Error>
 where
     F: Future<Output = Arc<dyn Journal>>,
 {
+    journal_of(Space::Ledger, open).await
+}
+
+/// As [`journal`], of a store of `space`.
+///
+/// # Panics
+/// If a promise is broken.
+pub async fn journal_of<F>(space: Space, open: impl Fn() -> F) -> Result<(), Error>
+where
+    F: Future<Output = Arc<dyn Journal>>,
+{
     let journal = open().await;
-    an_empty_journal(&*journal).await?;
-    records_read_back(&*journal).await?;
-    an_older_generation_is_fenced(&*journal).await?;
-    a_wrong_place_is_fenced(&*journal).await?;
-    the_same_record_again(&*journal).await?;
-    opening_waits_for_the_append_in_flight(&*journal).await?;
-    payloads_of_all_sizes(&*journal).await?;
-    old_records_are_found(&*journal).await?;
-    shards_do_not_disturb_each_other(&*journal).await?;
-    let before = everything(&*journal).await?;
+    an_empty_journal(&*journal, space).await?;
+    records_read_back(&*journal, space).await?;
+    an_older_generation_is_fenced(&*journal, space).await?;
+    a_wrong_place_is_fenced(&*journal, space).await?;
+    the_same_record_again(&*journal, space).await?;
+    opening_waits_for_the_append_in_flight(&*journal, space).await?;
+    payloads_of_all_sizes(&*journal, space).await?;
+    old_records_are_found(&*journal, space).await?;
+    shards_do_not_disturb_each_other(&*journal, space).await?;
+    let before = everything(&*journal, space).await?;
     assert!(before.len() > 600, "the suite wrote {} records", before.len());
     drop(journal);
 
     let journal = open().await;
-    assert!(everything(&*journal).await? == before, "opening again changes nothing");
-    let mut writer = Writer::open(&*journal, 1).await?;
+    assert!(everything(&*journal, space).await? == before, "opening again changes nothing");
+    let mut writer = Writer::open(&*journal, space, 1).await?;
     writer.write(b"goes on").await?;
     drop(journal);
     let journal = open().await;
-    let after = everything(&*journal).await?;
+    let after = everything(&*journal, space).await?;
     assert_eq!(after.len(), before.len() + 1, "what was appended after opening again is there");
     Ok(())
 }
 
 /// The journal of one shard.
-fn key(shard: u16) -> JournalKey {
-    JournalKey { space: Space::Ledger, shard: ShardId(shard) }
+fn key(space: Space, shard: u16) -> JournalKey {
+    JournalKey { space, shard: ShardId(shard) }
 }
 
 /// A writer of one journal that knows its end.
@@ -64,10 +75,10 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    async fn open(journal: &'a dyn Journal, shard: u16) -> Result<Self, Error> {
-        let opened = journal.open(key(shard)).await?;
+    async fn open(journal: &'a dyn Journal, space: Space, shard: u16) -> Result<Self, Error> {
+        let opened = journal.open(key(space, shard)).await?;
         let Opened { last, hash, at, .. } = opened;
-        Ok(Self { journal, key: key(shard), opened, hash, next: last.next(), at: at.next() })
+        Ok(Self { journal, key: key(space, shard), opened, hash, next: last.next(), at: at.next() })
     }
 
     /// The record that would be next.
@@ -110,11 +121,11 @@ fn durable(answer: Append) -> Place {
 }
 
 /// All records of a shard, read a few bytes at a time.
-async fn all(journal: &dyn Journal, shard: u16, bytes_max: usize) -> Result<Vec<StoredRecord>, Error> {
+async fn all(journal: &dyn Journal, space: Space, shard: u16, bytes_max: usize) -> Result<Vec<StoredRecord>, Error> {
     let mut records = Vec::new();
     let mut from = Slot(1);
     loop {
-        let batch = journal.read(key(shard), from, bytes_max).await?;
+        let batch = journal.read(key(space, shard), from, bytes_max).await?;
         let Some(last) = batch.last() else { return Ok(records) };
         from = last.record.slot.next();
         records.extend(batch);
@@ -122,69 +133,69 @@ async fn all(journal: &dyn Journal, shard: u16, bytes_max: usize) -> Result<Vec<
 }
 
 /// All records of all shards, each shard's chain checked.
-async fn everything(journal: &dyn Journal) -> Result<Vec<StoredRecord>, Error> {
+async fn everything(journal: &dyn Journal, space: Space) -> Result<Vec<StoredRecord>, Error> {
     let mut records = Vec::new();
     for shard in 0..64 {
         let (mut hash, mut slot) = (Hash::default(), Slot(0));
-        for stored in all(journal, shard, 1 << 20).await? {
+        for stored in all(journal, space, shard, 1 << 20).await? {
             assert_eq!(stored.record.slot, slot.next(), "slots are dense");
             assert_eq!(stored.record.previous, hash, "records are chained");
             assert_eq!(stored.hash, stored.record.hash());
             (hash, slot) = (stored.hash, stored.record.slot);
             records.push(stored);
         }
-        let opened = journal.open(key(shard)).await?;
+        let opened = journal.open(key(space, shard)).await?;
         assert_eq!((opened.last, opened.hash), (slot, hash), "opening finds the end");
     }
     Ok(records)
 }
 
-async fn an_empty_journal(journal: &dyn Journal) -> Result<(), Error> {
-    let opened = journal.open(key(0)).await?;
+async fn an_empty_journal(journal: &dyn Journal, space: Space) -> Result<(), Error> {
+    let opened = journal.open(key(space, 0)).await?;
     let Opened { last, hash, term, at, .. } = opened;
     assert_eq!((last, hash, term, at), (Slot(0), Hash::default(), 0, Timestamp::EPOCH));
-    assert!(journal.read(key(0), Slot(1), 1 << 20).await?.is_empty());
+    assert!(journal.read(key(space, 0), Slot(1), 1 << 20).await?.is_empty());
     assert!(journal.has_room());
     Ok(())
 }
 
-async fn records_read_back(journal: &dyn Journal) -> Result<(), Error> {
-    let mut writer = Writer::open(journal, 1).await?;
+async fn records_read_back(journal: &dyn Journal, space: Space) -> Result<(), Error> {
+    let mut writer = Writer::open(journal, space, 1).await?;
     let mut written = Vec::new();
     for number in 0_u8..20 {
         written.push(writer.write(&vec![number; 1 + usize::from(number) * 50]).await?);
     }
-    let read = journal.read(key(1), Slot(1), 1 << 20).await?;
+    let read = journal.read(key(space, 1), Slot(1), 1 << 20).await?;
     assert_eq!(read, written);
     for (from, slot) in (0..).zip(1..=21) {
-        let read = journal.read(key(1), Slot(slot), 1 << 20).await?;
+        let read = journal.read(key(space, 1), Slot(slot), 1 << 20).await?;
         assert!(Some(&read[..]) == written.get(from..), "reading goes on from any slot");
     }
-    assert_eq!(journal.read(key(1), Slot(0), 1 << 20).await?, written, "slot 0 is before the first record");
-    assert_eq!(journal.read(key(1), Slot(1), 0).await?.len(), 1, "a read answers at least one record");
-    assert_eq!(all(journal, 1, 700).await?, written);
-    assert!(journal.read(key(1), Slot(1_000_000), 1 << 20).await?.is_empty());
-    let opened = journal.open(key(1)).await?;
+    assert_eq!(journal.read(key(space, 1), Slot(0), 1 << 20).await?, written, "slot 0 is before the first record");
+    assert_eq!(journal.read(key(space, 1), Slot(1), 0).await?.len(), 1, "a read answers at least one record");
+    assert_eq!(all(journal, space, 1, 700).await?, written);
+    assert!(journal.read(key(space, 1), Slot(1_000_000), 1 << 20).await?.is_empty());
+    let opened = journal.open(key(space, 1)).await?;
     let last = written.last().map(|stored| (stored.record.slot, stored.hash, stored.record.term, stored.record.at));
     assert_eq!(Some((opened.last, opened.hash, opened.term, opened.at)), last);
     Ok(())
 }
 
-async fn an_older_generation_is_fenced(journal: &dyn Journal) -> Result<(), Error> {
-    let mut old = Writer::open(journal, 2).await?;
+async fn an_older_generation_is_fenced(journal: &dyn Journal, space: Space) -> Result<(), Error> {
+    let mut old = Writer::open(journal, space, 2).await?;
     old.write(b"old").await?;
-    let mut new = Writer::open(journal, 2).await?;
+    let mut new = Writer::open(journal, space, 2).await?;
     assert!(new.opened.generation > old.opened.generation);
     assert_eq!(old.append(&old.record(b"too late")).await?, Append::Fenced);
     let written = new.write(b"new").await?;
     assert_eq!(old.append(&old.record(b"too late")).await?, Append::Fenced);
     assert_eq!(journal.append(Generation(0), new.record(b"nobody's")).await?, Append::Fenced);
-    assert_eq!(journal.read(key(2), Slot(2), 1 << 20).await?, [written], "what is fenced leaves nothing");
+    assert_eq!(journal.read(key(space, 2), Slot(2), 1 << 20).await?, [written], "what is fenced leaves nothing");
     Ok(())
 }
 
-async fn a_wrong_place_is_fenced(journal: &dyn Journal) -> Result<(), Error> {
-    let mut writer = Writer::open(journal, 3).await?;
+async fn a_wrong_place_is_fenced(journal: &dyn Journal, space: Space) -> Result<(), Error> {
+    let mut writer = Writer::open(journal, space, 3).await?;
     writer.write(b"one").await?;
     let right = writer.record(b"two");
     for slot in [0, 1, 3, u64::MAX] {
@@ -193,33 +204,33 @@ async fn a_wrong_place_is_fenced(journal: &dyn Journal) -> Result<(), Error> {
     }
     let wrong = Record { previous: Hash([7; 32]), ..right.clone() };
     assert_eq!(writer.append(&wrong).await?, Append::Fenced, "a hash that is not of the record before");
-    assert_eq!(all(journal, 3, 1 << 20).await?.len(), 1);
+    assert_eq!(all(journal, space, 3, 1 << 20).await?.len(), 1);
     durable(writer.append(&right).await?);
     Ok(())
 }
 
-async fn the_same_record_again(journal: &dyn Journal) -> Result<(), Error> {
-    let mut writer = Writer::open(journal, 4).await?;
+async fn the_same_record_again(journal: &dyn Journal, space: Space) -> Result<(), Error> {
+    let mut writer = Writer::open(journal, space, 4).await?;
     let written = writer.write(b"once").await?;
     assert_eq!(durable(writer.append(&written.record).await?), written.place, "it is the same record");
     let other = Record { payload: Bytes::from_static(b"other"), ..written.record.clone() };
     assert_eq!(writer.append(&other).await?, Append::Fenced, "its slot is taken");
-    assert_eq!(all(journal, 4, 1 << 20).await?, [written]);
+    assert_eq!(all(journal, space, 4, 1 << 20).await?, [written]);
     // A caller that gives up leaves its record in the journal or not, and may offer it again.
     let record = writer.record(b"given up");
     drop(writer.append(&record));
     let polled = futures_util::future::select(Box::pin(writer.append(&record)), std::future::ready(())).await;
     drop(polled);
     durable(writer.append(&record).await?);
-    assert_eq!(all(journal, 4, 1 << 20).await?.len(), 2);
+    assert_eq!(all(journal, space, 4, 1 << 20).await?.len(), 2);
     Ok(())
 }
 
-async fn opening_waits_for_the_append_in_flight(journal: &dyn Journal) -> Result<(), Error> {
+async fn opening_waits_for_the_append_in_flight(journal: &dyn Journal, space: Space) -> Result<(), Error> {
     for _ in 0..50 {
-        let writer = Writer::open(journal, 5).await?;
+        let writer = Writer::open(journal, space, 5).await?;
         let record = writer.record(b"in flight");
-        let (answer, opened) = futures_util::future::join(writer.append(&record), journal.open(key(5))).await;
+        let (answer, opened) = futures_util::future::join(writer.append(&record), journal.open(key(space, 5))).await;
         let (answer, opened) = (answer?, opened?);
         match answer {
             Append::Durable { .. } => assert_eq!((opened.last, opened.hash), (record.slot, record.hash())),
@@ -231,8 +242,8 @@ async fn opening_waits_for_the_append_in_flight(journal: &dyn Journal) -> Result
     Ok(())
 }
 
-async fn payloads_of_all_sizes(journal: &dyn Journal) -> Result<(), Error> {
-    let mut writer = Writer::open(journal, 6).await?;
+async fn payloads_of_all_sizes(journal: &dyn Journal, space: Space) -> Result<(), Error> {
+    let mut writer = Writer::open(journal, space, 6).await?;
     let mut written = Vec::new();
     for length in [0, 1, 7, 8, 9, 4000, 70_000, PAYLOAD_BYTES_MAX - 1, PAYLOAD_BYTES_MAX] {
         let payload: Vec<u8> = (0_u8..=250).cycle().take(length).collect();
@@ -240,14 +251,14 @@ async fn payloads_of_all_sizes(journal: &dyn Journal) -> Result<(), Error> {
     }
     let too_large = writer.record(&vec![0; PAYLOAD_BYTES_MAX + 1]);
     assert!(writer.append(&too_large).await.is_err(), "a payload above the limit is refused");
-    assert!(all(journal, 6, 1).await? == written);
-    assert!(all(journal, 6, 1 << 20).await? == written);
+    assert!(all(journal, space, 6, 1).await? == written);
+    assert!(all(journal, space, 6, 1 << 20).await? == written);
     Ok(())
 }
 
-async fn old_records_are_found(journal: &dyn Journal) -> Result<(), Error> {
-    let mut writer = Writer::open(journal, 7).await?;
-    let mut neighbour = Writer::open(journal, 8).await?;
+async fn old_records_are_found(journal: &dyn Journal, space: Space) -> Result<(), Error> {
+    let mut writer = Writer::open(journal, space, 7).await?;
+    let mut neighbour = Writer::open(journal, space, 8).await?;
     let mut written = Vec::new();
     for number in 0_u64..100 {
         let stored = writer.write(&number.to_le_bytes()).await?;
@@ -255,13 +266,13 @@ async fn old_records_are_found(journal: &dyn Journal) -> Result<(), Error> {
         written.push(stored);
         if number.is_multiple_of(10) {
             neighbour.write(&vec![1; 60_000]).await?;
-            journal.projected(key(7), Slot(number));
+            journal.projected(key(space, 7), Slot(number));
         }
     }
-    journal.projected(key(7), Slot(100));
-    assert_eq!(all(journal, 7, 1 << 20).await?, written);
+    journal.projected(key(space, 7), Slot(100));
+    assert_eq!(all(journal, space, 7, 1 << 20).await?, written);
     for (from, slot) in (0..).step_by(7).zip((1..=100).step_by(7)) {
-        let read = journal.read(key(7), Slot(slot), 100).await?;
+        let read = journal.read(key(space, 7), Slot(slot), 100).await?;
         assert!(
             !read.is_empty() && written.get(from..).is_some_and(|rest| rest.starts_with(&read)),
             "from slot {slot}"
@@ -273,15 +284,15 @@ async fn old_records_are_found(journal: &dyn Journal) -> Result<(), Error> {
     Ok(())
 }
 
-async fn shards_do_not_disturb_each_other(journal: &dyn Journal) -> Result<(), Error> {
+async fn shards_do_not_disturb_each_other(journal: &dyn Journal, space: Space) -> Result<(), Error> {
     let writers = (16..48).map(|shard| async move {
-        let mut writer = Writer::open(journal, shard).await?;
+        let mut writer = Writer::open(journal, space, shard).await?;
         let mut written = Vec::new();
         for number in 0_u8..16 {
             let payload = [&shard.to_le_bytes()[..], &vec![number; usize::from(number) * 37]].concat();
             written.push(writer.write(&payload).await?);
         }
-        assert_eq!(all(journal, shard, 4096).await?, written);
+        assert_eq!(all(journal, space, shard, 4096).await?, written);
         Ok::<(), Error>(())
     });
     join_all(writers).await.into_iter().collect()

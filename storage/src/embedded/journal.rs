@@ -4,15 +4,18 @@
 //! lies where is in [`segment`] and [`frame`]; what opening makes of it in [`mod@recover`] and [`tail`].
 //!
 //! Bounded: the requests queued ([`QUEUE_RECORDS_MAX`]), the memory a shard ([`index`]), what opening
-//! reads (see [`OpenFrom`]) and the files held open. The log itself only grows: it is the truth.
+//! reads (see [`OpenFrom`]) and the files held open. The log of money only grows: it is the truth. Of a
+//! space with retention the oldest segments go ([`mod@retention`], [`floor`]).
 
 mod ends;
+mod floor;
 mod frame;
 mod index;
 mod maker;
 mod queue;
 mod reader;
 mod recover;
+mod retention;
 mod room;
 mod scan;
 mod segment;
@@ -134,7 +137,8 @@ struct Shared {
 
 impl Shared {
     fn has_room(&self) -> bool {
-        self.room.is_left(self.durable.load(Ordering::Relaxed))
+        let kept = self.durable.load(Ordering::Relaxed).saturating_sub(self.segments.start());
+        self.room.is_left(kept)
     }
 }
 
@@ -321,9 +325,13 @@ fn files(dir: &Path, codec: &Codec, segment_bytes: u64) -> Result<(Vec<Arc<Segme
     let failed = |error| Error::io(format!("making the log in {}", dir.display()), error);
     fs::create_dir_all(dir).map_err(failed)?;
     Listing::remove_unfinished(dir)?;
-    let Listing { store, mut segments, headless } = Listing::read(dir, codec.space.number())?;
+    let Listing { store, mut segments, headless, removed } = Listing::read(dir, codec.space)?;
     if store.is_some_and(|store| store != codec.store) {
         return Err(Error::Unknown(format!("the log in {} belongs to another store", dir.display())));
+    }
+    for file in &removed {
+        // A crash came between saying that they go and their going.
+        fs::remove_file(file).map_err(failed)?;
     }
     if segments.is_empty() {
         segments.push(Arc::new(Segment::make(dir, 1, 0, segment_bytes, codec).map_err(failed)?));

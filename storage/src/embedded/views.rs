@@ -28,7 +28,7 @@ use self::writer::Writer;
 pub use self::writer::{COMMIT_ROWS_MAX, QUEUE_BATCHES_MAX};
 use crate::Error;
 use crate::journal::{JournalKey, Place};
-use crate::views::{Batch, Checkpoint, Position, StoredEvent, Table, Views};
+use crate::views::{Batch, Checkpoint, Gone, Position, StoredEvent, Table, Views};
 
 /// Reads parts of durable records, by which event rows find their bytes.
 pub trait PayloadReader: Send + Sync {
@@ -144,6 +144,10 @@ impl Views for EmbeddedViews {
         let encoded = rows::Encoded::of(&batch)?;
         drop(batch);
         self.writer.apply(encoded).await
+    }
+
+    async fn remove(&self, gone: Gone) -> Result<(), Error> {
+        self.writer.remove(gone).await
     }
 
     async fn position(&self, key: JournalKey) -> Result<Option<Position>, Error> {

@@ -60,11 +60,6 @@ impl Batches {
         self.next.events.push(EventRow { stream, offset, entries, place, at, bytes: Bytes::copy_from_slice(bytes) });
     }
 
-    /// How many events of `stream` the next batch has so far.
-    pub(super) fn events_of(&self, stream: Uuid) -> usize {
-        self.next.events.iter().filter(|event| event.stream == stream).count()
-    }
-
     /// How many entries `stream` has up to the next batch's last event of it; 0 if there is none.
     pub(super) fn entries_of(&self, stream: Uuid) -> u64 {
         self.next.events.iter().rev().find(|event| event.stream == stream).map_or(0, |event| event.entries)

@@ -23,11 +23,17 @@ impl Shared {
             let found = self.indexes.get(usize::from(shard.0)).map_or(Found::After, |index| index.lock().find(slot));
             match found {
                 Found::After => break,
-                Found::Here(spot) => {
+                Found::Here(spot) if spot.place.0 >= self.segments.start() => {
                     let frame = self.frame_at(spot)?;
                     self.take(&mut batch, frame, shard, slot)?;
                 }
-                Found::Older => self.read_older(&mut batch, shard, slot)?,
+                Found::Here(_) | Found::Older => {
+                    let Some(segment) = self.segment_of(shard, slot)? else {
+                        slot = self.first_kept(shard, slot)?;
+                        continue;
+                    };
+                    self.read_older(&mut batch, segment, shard, slot)?;
+                }
             }
             slot = batch.records.last().map_or(slot, |last| last.record.slot.next());
         }
@@ -45,8 +51,13 @@ impl Shared {
     }
 
     /// Reads the records of `shard` from `slot` on that are in the same segment as that one.
-    fn read_older(&self, batch: &mut RecordBatch, shard: ShardId, slot: Slot) -> Result<(), Error> {
-        let segment = self.segment_of(shard, slot)?;
+    fn read_older(
+        &self,
+        batch: &mut RecordBatch,
+        segment: Arc<Segment>,
+        shard: ShardId,
+        slot: Slot,
+    ) -> Result<(), Error> {
         let (first, limit) = (segment.first(), self.durable.load(Ordering::Acquire));
         let mut next = slot;
         let mut walk = Walk::new(self.codec.clone(), vec![segment], first, limit)?;
@@ -72,7 +83,8 @@ impl Shared {
     }
 
     /// The segment that holds this record: the last one that begins with an earlier end of the shard.
-    fn segment_of(&self, shard: ShardId, slot: Slot) -> Result<Arc<Segment>, Error> {
+    /// `None` if the record is before all of them.
+    fn segment_of(&self, shard: ShardId, slot: Slot) -> Result<Option<Arc<Segment>>, Error> {
         let list = self.segments.list();
         let durable = self.durable.load(Ordering::Acquire);
         let used = list.partition_point(|segment| segment.first() < durable);
@@ -85,8 +97,16 @@ impl Shared {
             };
             if ends.of(shard).is_some_and(|end| end.slot < slot) { low = middle + 1 } else { high = middle }
         }
-        low.checked_sub(1)
-            .and_then(|at| list.get(at).cloned())
+        Ok(low.checked_sub(1).and_then(|at| list.get(at).cloned()))
+    }
+
+    /// The first slot of `shard` that retention has left, which is after `slot`.
+    fn first_kept(&self, shard: ShardId, slot: Slot) -> Result<Slot, Error> {
+        let list = self.segments.list();
+        let first = list.first().filter(|first| first.start > 0);
+        let ends = first.map(|first| self.segments.ends(&self.codec, first, self.shards)).transpose()?.flatten();
+        let kept = ends.and_then(|ends| ends.of(shard).map(|end| end.slot.next()));
+        kept.filter(|kept| *kept > slot)
             .ok_or_else(|| self.damaged(0, &format!("slot {} of shard {shard} is in no segment", slot.0)))
     }
 

@@ -111,7 +111,14 @@ fn start(
         }
         at -= 1;
     }
-    Ok((0, Ends::empty(shards)))
+    match list.first() {
+        // Retention has removed what was before: the first that is left says where each shard was.
+        Some(first) if first.start > 0 => match segments.ends(codec, first, shards)? {
+            Some(ends) => Ok((0, ends)),
+            None => Err(first.damaged(first.first(), "the log's first segment does not begin with the shards' ends")),
+        },
+        _ => Ok((0, Ends::empty(shards))),
+    }
 }
 
 /// What the walk has learnt of the shards.

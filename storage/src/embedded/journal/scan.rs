@@ -46,7 +46,8 @@ impl Scan {
         let first = segments.partition_point(|segment| segment.end() <= from.0);
         let rest = segments.get(first..).unwrap_or_default().to_vec();
         let start = rest.first().map_or(from.0, |segment| segment.first().max(from.0));
-        let is_whole = segments.first().is_none_or(|segment| start == segment.first());
+        // Of a log whose first segments are gone the first that is kept says where each shard was.
+        let is_whole = segments.first().is_none_or(|segment| segment.start == 0 && start == segment.first());
         let end = limit.min(segments.last().map_or(0, |segment| segment.end()));
         let walk = Walk::new(codec.clone(), rest, start, limit)?;
         Ok(Self { walk, codec, shards, segments, ends: HashMap::new(), is_whole, end, is_over: false })
@@ -57,7 +58,7 @@ impl Scan {
     /// do; a torn tail is no error.
     pub fn of_files(data: &Path, space: Space, shards: ShardCount) -> Result<Self, Error> {
         let dir = super::directory(data, space);
-        let listing = Listing::read(&dir, space.number())?;
+        let listing = Listing::read(&dir, space)?;
         let codec = Codec::new(listing.store.unwrap_or(Uuid::nil()), space);
         let mut scan = Self::new(codec, shards, listing.segments, Place(0), u64::MAX)?;
         scan.end = scan.used()?;

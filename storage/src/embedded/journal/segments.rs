@@ -14,9 +14,11 @@ use parking_lot::{Condvar, Mutex};
 use uuid::Uuid;
 
 use super::ends::Ends;
+use super::floor::Floor;
 use super::frame::{Bad, Codec, Frame, HEADER_BYTES, Kind};
 use super::segment::{Segment, sync_directory};
 use crate::Error;
+use crate::journal::Space;
 
 /// The most files kept open to read old records: far below the usual limit of a process.
 const FILES_MAX: usize = 128;
@@ -29,11 +31,13 @@ pub(super) struct Listing {
     pub(super) segments: Vec<Arc<Segment>>,
     /// The first file without a readable head, and those after it.
     pub(super) headless: Vec<PathBuf>,
+    /// Files before the log's floor: they were to be removed.
+    pub(super) removed: Vec<PathBuf>,
 }
 
 impl Listing {
     /// Reads the heads of all segments of `dir`.
-    pub(super) fn read(dir: &Path, space: u8) -> Result<Self, Error> {
+    pub(super) fn read(dir: &Path, space: Space) -> Result<Self, Error> {
         let failed = |error| Error::io(format!("reading {}", dir.display()), error);
         let mut files = BTreeMap::new();
         for entry in fs::read_dir(dir).map_err(failed)? {
@@ -43,10 +47,17 @@ impl Listing {
                 files.insert(number, path);
             }
         }
-        let mut listing = Self { store: None, segments: Vec::new(), headless: Vec::new() };
-        let (mut number, mut start) = (1, 0);
+        let mut listing = Self { store: None, segments: Vec::new(), headless: Vec::new(), removed: Vec::new() };
+        // A floor of what is kept for ever is none: what is missing there is missed.
+        let floor = if space.is_kept_for_ever() { None } else { Floor::read(dir)? };
+        listing.store = floor.map(|floor| floor.store);
+        let (mut number, mut start) = floor.map_or((1, 0), |floor| (floor.segment, floor.start));
         for (found, path) in files {
             let damaged = |what: String| Error::Damaged { file: path.clone(), offset: 0, what };
+            if floor.is_some_and(|floor| found < floor.segment) {
+                listing.removed.push(path);
+                continue;
+            }
             if found != number {
                 return Err(damaged(format!("segment {number}, which comes before it, is missing")));
             }
@@ -55,7 +66,7 @@ impl Listing {
                 listing.headless.push(path);
                 continue;
             }
-            let Some((segment, store)) = Segment::read(&path, space)? else {
+            let Some((segment, store)) = Segment::read(&path, space.number())? else {
                 listing.headless.push(path);
                 continue;
             };
@@ -67,6 +78,10 @@ impl Listing {
             }
             start = segment.end();
             listing.segments.push(Arc::new(segment));
+        }
+        if let Some(Floor { segment, .. }) = floor.filter(|_| listing.segments.is_empty()) {
+            let file = Segment::path(dir, segment);
+            return Err(Error::Damaged { file, offset: 0, what: "the log's first segment is missing".to_owned() });
         }
         match listing.headless.first() {
             Some(file) if listing.segments.is_empty() => Err(Error::Damaged {
@@ -110,9 +125,10 @@ pub(super) struct Segments {
 impl Segments {
     /// Of the segments found in `dir`; the first is active until [`Self::after`] is asked for more.
     pub(super) fn new(dir: PathBuf, list: Vec<Arc<Segment>>) -> Self {
+        let active = list.first().map_or(1, |first| first.number);
         Self {
             dir,
-            state: Mutex::new(State { list, active: 1, closing: false }),
+            state: Mutex::new(State { list, active, closing: false }),
             changed: Condvar::new(),
             files: Mutex::default(),
         }
@@ -129,6 +145,26 @@ impl Segments {
         let after = state.list.partition_point(|segment| segment.start <= position);
         let segment = state.list.get(after.checked_sub(1)?)?;
         (position < segment.end()).then(|| Arc::clone(segment))
+    }
+
+    /// The log position at which the first of them begins.
+    pub(super) fn start(&self) -> u64 {
+        self.state.lock().list.first().map_or(0, |first| first.start)
+    }
+
+    /// The number of the segment that is written now.
+    pub(super) fn active(&self) -> u64 {
+        self.state.lock().active
+    }
+
+    /// Forgets the first segment, if it has this number.
+    pub(super) fn remove_first(&self, number: u64) {
+        let mut state = self.state.lock();
+        if state.list.first().is_some_and(|first| first.number == number) {
+            state.list.remove(0);
+        }
+        drop(state);
+        self.files.lock().remove(&number);
     }
 
     /// Says which segment is written now.

@@ -17,7 +17,7 @@ use crate::journal::{Hash, JournalKey, PAYLOAD_BYTES_MAX, Place, Slot, Space};
 use crate::views::{Batch, Checkpoint, Position, Table};
 
 /// The number of this layout. Views of any other are rebuilt.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// The longest second part of a cell's key, in bytes.
 pub const SORT_BYTES_MAX: usize = 64;
@@ -156,7 +156,7 @@ pub(super) fn position_keys() -> std::ops::Range<[u8; 1]> {
 /// The journal in a position's key.
 pub(super) fn journal_in_position_key(key: &[u8]) -> Option<JournalKey> {
     let [POSITION, space, high, low] = *key else { return None };
-    let space = [Space::Ledger].into_iter().find(|known| known.number() == space)?;
+    let space = Space::ALL.into_iter().find(|known| known.number() == space)?;
     Some(JournalKey { space, shard: ShardId(u16::from_be_bytes([high, low])) })
 }
 
@@ -179,11 +179,7 @@ pub(super) fn sort_in_cell_key(key: &[u8]) -> Option<&[u8]> {
 }
 
 const fn cell_byte(table: Table) -> u8 {
-    CELL + match table {
-        Table::Transfers => 1,
-        Table::Holds => 2,
-        Table::HoldsOfAccount => 3,
-    }
+    CELL + table.number()
 }
 
 /// Where an event is: the value of its row, 6 to 30 bytes, typically 12.

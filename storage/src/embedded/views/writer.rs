@@ -11,14 +11,15 @@ use std::sync::mpsc as threads;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use fjall::{OwnedWriteBatch, PersistMode};
+use fjall::{Keyspace, OwnedWriteBatch, PersistMode, Slice};
 use tokio::sync::{mpsc, oneshot};
 
 use super::folder::{self, Database};
-use super::rows::{Encoded, Row, Tree};
+use super::rows::{self, Encoded, Row, Tree};
 use crate::Error;
 use crate::journal::{JournalKey, Slot};
 use crate::metrics as names;
+use crate::views::Gone;
 
 /// How many batches wait: one of each of 256 shards, some 12 MB of them.
 pub const QUEUE_BATCHES_MAX: usize = 256;
@@ -32,9 +33,23 @@ pub const COMMIT_ROWS_MAX: usize = 8_192;
 const CLOSE_WAIT: Duration = Duration::from_secs(10);
 
 struct Job {
-    batch: Encoded,
+    work: Work,
     since: Instant,
     reply: oneshot::Sender<Result<(), Error>>,
+}
+
+enum Work {
+    Apply(Encoded),
+    Remove(Gone),
+}
+
+impl Work {
+    fn rows(&self) -> usize {
+        match self {
+            Self::Apply(batch) => batch.rows.len(),
+            Self::Remove(_) => 0,
+        }
+    }
 }
 
 /// The handle of the thread.
@@ -63,10 +78,19 @@ impl Writer {
 
     /// Writes a batch and answers when reads see it.
     pub(super) async fn apply(&self, batch: Encoded) -> Result<(), Error> {
+        self.ask(Work::Apply(batch)).await
+    }
+
+    /// Removes rows and answers when reads are without them.
+    pub(super) async fn remove(&self, gone: Gone) -> Result<(), Error> {
+        self.ask(Work::Remove(gone)).await
+    }
+
+    async fn ask(&self, work: Work) -> Result<(), Error> {
         let gone = || Error::Unavailable("the views are closed".to_owned());
         let jobs = self.jobs.as_ref().ok_or_else(gone)?;
         let (reply, answer) = oneshot::channel();
-        jobs.send(Job { batch, since: Instant::now(), reply }).await.map_err(|_| gone())?;
+        jobs.send(Job { work, since: Instant::now(), reply }).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }
@@ -108,10 +132,17 @@ impl State {
             let mut jobs = Vec::new();
             let mut next = Some(first);
             while let Some(job) = next.take() {
-                rows += job.batch.rows.len();
+                rows += job.work.rows();
+                // What is removed is so in a commit of its own: a key may be in one only once.
+                let alone = matches!(job.work, Work::Remove(_));
                 jobs.push(job);
+                if alone {
+                    break;
+                }
                 match queue.try_recv() {
-                    Ok(job) if rows + job.batch.rows.len() <= COMMIT_ROWS_MAX => next = Some(job),
+                    Ok(job) if matches!(job.work, Work::Apply(_)) && rows + job.work.rows() <= COMMIT_ROWS_MAX => {
+                        next = Some(job);
+                    }
                     Ok(job) => held = Some(job),
                     Err(_) => {}
                 }
@@ -131,7 +162,17 @@ impl State {
     fn commit(&mut self, jobs: &mut [Job]) -> Result<(), String> {
         let mut reached: HashMap<JournalKey, Slot> = HashMap::new();
         let mut rows = Vec::new();
-        for Job { batch, .. } in jobs {
+        for Job { work, .. } in jobs {
+            let batch = match work {
+                Work::Apply(batch) => batch,
+                Work::Remove(gone) => {
+                    return self.remove(gone).map_err(|error| {
+                        let error = folder::failed(&self.dir, "removing rows of the views", error);
+                        tracing::error!(%error, "rows whose time is over cannot be removed");
+                        error.to_string()
+                    });
+                }
+            };
             let stored = reached.get(&batch.key).or_else(|| self.through.get(&batch.key));
             if stored.is_none_or(|stored| batch.through > *stored) {
                 reached.insert(batch.key, batch.through);
@@ -145,6 +186,23 @@ impl State {
         })?;
         self.through.extend(reached);
         Ok(())
+    }
+
+    /// Removes rows, at most [`COMMIT_ROWS_MAX`] in one commit: it is done again if it is cut short.
+    fn remove(&self, gone: &Gone) -> fjall::Result<()> {
+        let mut removal = Removal::new(&self.database);
+        for (stream, through) in &gone.events {
+            let range = rows::event_key(*stream, 0)..=rows::event_key(*stream, *through);
+            for guard in self.database.events.range(range) {
+                let key = guard.key()?;
+                removal.add(&self.database.events, key)?;
+            }
+        }
+        for (table, partition, sort) in &gone.cells {
+            let key = rows::cell_key(*table, *partition, sort);
+            removal.add(&self.database.rows, Slice::from(key.as_slice()))?;
+        }
+        removal.commit()
     }
 
     /// Writes rows in one commit, the last of each key.
@@ -172,5 +230,33 @@ impl State {
             batch.insert(tree, key, value);
         }
         batch.commit()
+    }
+}
+
+/// Removals in the making, a commit after another.
+struct Removal<'a> {
+    database: &'a Database,
+    batch: OwnedWriteBatch,
+}
+
+impl<'a> Removal<'a> {
+    fn new(database: &'a Database) -> Self {
+        Self { database, batch: Self::batch(database) }
+    }
+
+    fn batch(database: &Database) -> OwnedWriteBatch {
+        OwnedWriteBatch::with_capacity(database.store.clone(), COMMIT_ROWS_MAX).durability(Some(PersistMode::Buffer))
+    }
+
+    fn add(&mut self, tree: &Keyspace, key: Slice) -> fjall::Result<()> {
+        self.batch.remove(tree, key);
+        if self.batch.len() >= COMMIT_ROWS_MAX {
+            std::mem::replace(&mut self.batch, Self::batch(self.database)).commit()?;
+        }
+        Ok(())
+    }
+
+    fn commit(self) -> fjall::Result<()> {
+        self.batch.commit()
     }
 }
