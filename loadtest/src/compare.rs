@@ -49,7 +49,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         let ratio = if row.before == 0.0 { "-".to_owned() } else { format!("{:.3}", row.after / row.before) };
         let worse = row.worse.map_or_else(|| "-".to_owned(), |worse| format!("{worse:+.1} %"));
         let (mark, unit) = (if too_much { " !" } else { "" }, &row.unit);
-        let name = format!("{} ({unit})", row.label);
+        let name = if unit.is_empty() { row.label.clone() } else { format!("{} ({unit})", row.label) };
         println!("{name:<44} {:>12} {:>12} {ratio:>8}  {worse:>8}{mark}", written(row.before), written(row.after));
     }
     if !after.passed && before.passed {
