@@ -29,10 +29,8 @@ pub(crate) struct Options {
     /// Bytes of a message's text.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(0..=16_000))]
     bytes: u16,
-    /// The kind of the room that is made. A `group` has at most 1,000 people, with up to 32 sessions each.
-    #[arg(long, default_value = "group")]
-    kind: String,
-    /// A room that is there, instead of a new one: its id.
+    /// A room that is there, instead of a new one: its id. A new one has at most 1,000 people, with up to 32 sessions
+    /// each.
     #[arg(long)]
     room: Option<String>,
 }
@@ -45,7 +43,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let bearers = options.fleet.who.bearers(&target, &run, sessions).await?;
     let stream = match &options.room {
         Some(room) => format!("room:{room}"),
-        None => Maker::of(&target, &run).make(&options.kind, bearers.all.iter().take(sessions)).await?,
+        None => Maker::of(&target, &run).make(bearers.all.iter().take(sessions)).await?,
     };
     let round = Round {
         command: "fanout",
@@ -58,7 +56,6 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         bytes: usize::from(options.bytes),
     };
     let mut result = round.play(&options.fleet, &target, &bearers).await?;
-    result.setting("kind", &options.kind);
     result.setting("publishers", options.publishers);
     result.finish(options.fleet.json.as_deref())
 }

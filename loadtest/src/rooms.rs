@@ -48,7 +48,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut streams = Vec::with_capacity(sessions);
     for room in 0..rooms {
         let members = (0..each).filter_map(|member| bearers.of(room * each + member));
-        let stream = maker.make("group", members).await.with_context(|| format!("room {room}"))?;
+        let stream = maker.make(members).await.with_context(|| format!("room {room}"))?;
         streams.extend(std::iter::repeat_n(stream, each));
     }
     let round = Round {

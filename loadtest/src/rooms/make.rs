@@ -4,39 +4,21 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use futures_util::future::try_join_all;
+use protocol::http::room::{CreateRoomRequest, MadeKind, RoomOffset};
 
 use crate::http::{Client, Target};
 use crate::who::Bearer;
 
-/// How long making a room may take.
+/// How long making a room, or joining one, may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// `POST /api/v1/rooms`
-#[derive(Serialize)]
-struct RoomRequest<'a> {
-    kind: &'a str,
-    name: &'a str,
-    members: Vec<Uuid>,
-}
-
-/// What is answered; only the id matters here, wherever it stands.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum RoomResponse {
-    Bare { id: String },
-    Within { room: Room },
-}
-
-#[derive(Deserialize)]
-struct Room {
-    id: String,
-}
+/// Connections over which people join at a time.
+const JOINING: usize = 16;
 
 /// Makes rooms.
 pub(crate) struct Maker {
-    client: Client,
+    clients: Vec<Client>,
     run: String,
     made: usize,
 }
@@ -44,37 +26,33 @@ pub(crate) struct Maker {
 impl Maker {
     /// At a server.
     pub(crate) fn of(target: &Target, run: &str) -> Self {
-        Self { client: Client::new(target.clone(), PATIENCE), run: run.to_owned(), made: 0 }
+        let clients = (0..JOINING).map(|_| Client::new(target.clone(), PATIENCE)).collect();
+        Self { clients, run: run.to_owned(), made: 0 }
     }
 
-    /// Makes a room of these people; the first of them makes it. Answers its stream's name.
-    pub(crate) async fn make(&mut self, kind: &str, people: impl Iterator<Item = &Bearer>) -> anyhow::Result<String> {
+    /// Makes a group of these people, whom the first of them makes and the others join. Answers its stream's name.
+    pub(crate) async fn make(&mut self, people: impl Iterator<Item = &Bearer>) -> anyhow::Result<String> {
         let mut people = people;
         let first = people.next().context("a room of nobody")?;
+        let mut known = BTreeSet::from([first.id]);
         // A person may be there with several sessions, and is a member once.
-        let members: BTreeSet<_> = people.map(|person| person.id).filter(|id| *id != first.id).collect();
+        let others: Vec<_> = people.filter(|person| known.insert(person.id)).collect();
         self.made += 1;
-        let name = format!("Load {} {}", self.run, self.made);
-        let body = RoomRequest { kind, name: &name, members: members.into_iter().collect() };
-        let answer = self.client.post("/api/v1/rooms", Some(&first.token), None, &body).await?;
-        let (RoomResponse::Bare { id } | RoomResponse::Within { room: Room { id } }) = answer.read()?;
-        Ok(format!("room:{id}"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_id_is_found_wherever_it_stands() {
-        for text in [r#"{"id":"r1","kind":"group"}"#, r#"{"room":{"id":"r1","kind":"group"}}"#] {
-            let (RoomResponse::Bare { id } | RoomResponse::Within { room: Room { id } }) =
-                serde_json::from_str(text).unwrap();
-            assert_eq!(id, "r1");
-        }
-        let body = RoomRequest { kind: "group", name: "n", members: vec![Uuid::nil()] };
-        let text = serde_json::to_string(&body).unwrap();
-        assert_eq!(text, r#"{"kind":"group","name":"n","members":["00000000-0000-0000-0000-000000000000"]}"#);
+        let name = Some(format!("Load {} {}", self.run, self.made));
+        let body = CreateRoomRequest { kind: MadeKind::Group, name, open: true, with: None };
+        let client = self.clients.first_mut().context("no connection")?;
+        let answer = client.post("/api/v1/rooms", Some(&first.token), None, &body).await?;
+        let RoomOffset { room, .. } = answer.read()?;
+        let lane = others.len().div_ceil(self.clients.len()).max(1);
+        let path = format!("/api/v1/rooms/{room}/join");
+        let joining = self.clients.iter_mut().zip(others.chunks(lane)).map(async |(client, people)| {
+            for person in people {
+                let answer = client.post(&path, Some(&person.token), None, &()).await?;
+                answer.read::<RoomOffset>().context("joining")?;
+            }
+            anyhow::Ok(())
+        });
+        try_join_all(joining).await?;
+        Ok(format!("room:{room}"))
     }
 }
