@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actors::clock::WallClock;
 use actors::dead_letters::DeadLetterBox;
 use actors::ledger::Ledger;
+use actors::rooms::chat::Chat;
 use actors::streams::Streams;
 use domain::ids::{AccountId, UserId};
 use domain::ledger::Opening;
@@ -30,6 +31,8 @@ pub struct App {
     pub config: Arc<Config>,
     /// The way to the accounts.
     pub ledger: Ledger,
+    /// The way to the rooms.
+    pub chat: Chat,
     /// People.
     pub identity: Arc<dyn Identity>,
     /// Cursors and dead letters.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use actors::clock::BusinessZone;
 use actors::config::{DeliveryConfig, LedgerConfig};
+use actors::rooms::config::RoomsConfig;
 use domain::ids::ShardCount;
 use domain::money::Currency;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::edge::listener::ListenerConfig;
 use crate::edge::websocket::WebSocketConfig;
 use crate::http::config::{AuthConfig, FundingConfig, HttpConfig};
+use crate::http::server::ServerConfig;
 
 pub mod keys;
 pub mod layers;
@@ -48,6 +50,10 @@ pub struct Config {
     pub edge: EdgeConfig,
     /// The ledger's actors.
     pub ledger: LedgerConfig,
+    /// The actors of rooms, and how long messages are kept.
+    pub rooms: RoomsConfig,
+    /// The keys of servers that talk to this one.
+    pub server: ServerConfig,
     /// How messages are delivered, by class.
     pub delivery: DeliveryConfig,
     /// The store.
@@ -105,6 +111,10 @@ pub struct StorageConfig {
     pub segment_bytes: u64,
     /// Blocks of the views' rows kept in memory, in bytes. Default 64 MiB.
     pub views_cache_bytes: u64,
+    /// Bytes of a new segment of the journal of rooms, which retention removes whole. Default 16 MiB.
+    pub rooms_segment_bytes: u64,
+    /// Blocks of rows of the views of rooms kept in memory, in bytes. Default 16 MiB.
+    pub rooms_views_cache_bytes: u64,
 }
 
 impl Default for StorageConfig {
@@ -116,6 +126,8 @@ impl Default for StorageConfig {
             bytes_max: None,
             segment_bytes: 64 << 20,
             views_cache_bytes: 64 << 20,
+            rooms_segment_bytes: 16 << 20,
+            rooms_views_cache_bytes: 16 << 20,
         }
     }
 }
@@ -180,6 +192,8 @@ impl Default for Config {
             funding: FundingConfig::default(),
             edge: EdgeConfig::default(),
             ledger: LedgerConfig::default(),
+            rooms: RoomsConfig::default(),
+            server: ServerConfig::default(),
             delivery: DeliveryConfig::default(),
             storage: StorageConfig::default(),
             drain: DrainConfig::default(),
@@ -210,6 +224,10 @@ impl Config {
         if self.ledger.commands_max == 0 || self.ledger.commands_max > tokio::sync::Semaphore::MAX_PERMITS {
             return wrong("ledger.commands_max", "is out of range");
         }
+        if self.rooms.commands_max == 0 || self.rooms.commands_max > tokio::sync::Semaphore::MAX_PERMITS {
+            return wrong("rooms.commands_max", "is out of range");
+        }
+        self.server.check()?;
         if let Err(why) = self.edge.websocket.check() {
             return wrong("edge.websocket", &why.to_string());
         }

@@ -1,7 +1,7 @@
 //! HTTP: from requests to commands and reads, and from what comes back to answers.
 //!
-//! A route is one handler that extracts, calls one function of [`crate::wallet`] (or of the identity store), and
-//! answers. What all have in common is in [`envelope`]. Nothing here knows an actor.
+//! A route is one handler that extracts, calls one function of [`crate::wallet`] or [`crate::rooms`] (or of the
+//! identity store), and answers. What all have in common is in [`envelope`]. Nothing here knows an actor.
 
 pub mod account;
 pub mod admin;
@@ -18,8 +18,11 @@ pub mod health;
 pub mod holds;
 pub mod limits;
 pub mod metrics;
+pub mod notifications;
 pub mod openapi;
 pub mod problem;
+pub mod rooms;
+pub mod server;
 pub mod users;
 
 use std::sync::Arc;
@@ -72,6 +75,29 @@ fn documented() -> (Router<Arc<App>>, OpenApi) {
         .routes(routes!(holds::read))
         .routes(routes!(holds::capture))
         .routes(routes!(holds::release))
+        .routes(routes!(rooms::create, rooms::mine))
+        .routes(routes!(rooms::room, rooms::rename, rooms::close))
+        .routes(routes!(rooms::members))
+        .routes(routes!(rooms::invite))
+        .routes(routes!(rooms::join))
+        .routes(routes!(rooms::leave))
+        .routes(routes!(rooms::kick))
+        .routes(routes!(rooms::mute))
+        .routes(routes!(rooms::moderator))
+        .routes(routes!(rooms::publish, rooms::history))
+        .routes(routes!(rooms::edit, rooms::delete))
+        .routes(routes!(rooms::read))
+        .routes(routes!(rooms::block, rooms::unblock))
+        .routes(routes!(notifications::list))
+        .routes(routes!(notifications::read))
+        .routes(routes!(notifications::read_all))
+        .routes(routes!(notifications::test))
+        .routes(routes!(server::create))
+        .routes(routes!(server::publish))
+        .routes(routes!(server::to_role))
+        .routes(routes!(server::to_region))
+        .routes(routes!(server::notify))
+        .routes(routes!(server::disconnect))
         .routes(routes!(admin::freeze))
         .routes(routes!(admin::unfreeze))
         .routes(routes!(dead_letters::list))

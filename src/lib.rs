@@ -10,5 +10,7 @@ pub mod http;
 pub mod live;
 pub mod node;
 pub mod present;
+pub mod rooms;
 pub mod telemetry;
+pub mod trace;
 pub mod wallet;

@@ -55,6 +55,7 @@ pub fn metrics() -> Result<PrometheusHandle, BuildError> {
         .set_buckets_for_metric(Matcher::Suffix("_writes".to_owned()), &COUNTS)?
         .install_recorder()?;
     actors::metrics::describe();
+    actors::rooms::metrics::describe();
     storage::metrics::describe();
     crate::edge::metrics::describe();
     crate::http::metrics::describe();

@@ -10,7 +10,7 @@
 
 #[path = "delivery/client.rs"]
 mod client;
-#[allow(dead_code, reason = "what signals and commands need is the command line's")]
+#[allow(dead_code, unreachable_pub, reason = "what signals and commands need is the command line's")]
 #[path = "command_line/process.rs"]
 mod process;
 #[path = "delivery/walk.rs"]

@@ -1,30 +1,25 @@
 //! `Streams`: which local sessions follow which stream.
 //!
-//! Who owns a stream publishes its durable events into it, encoded once, and it pushes them into the outboxes of all
-//! who follow: shards through the actor's mailbox ([`StreamsPublisher`]), because what an event looks like is read from
-//! stores; rooms directly ([`Streams::publish`]). A follower hears the offsets of its stream without a hole: one that
+//! Who owns a stream publishes its durable events; they are encoded once and pushed into the outboxes of all who
+//! follow. That goes through the mailbox of an actor ([`publishing`]), because what an event looks like is read from
+//! stores. A follower hears the offsets of its stream without a hole: one that
 //! is behind is brought up from the stream's [`topic::Source`], at its own pace, and then goes live.
 //!
 //! Bounds: events of streams that nobody follows are never mailed; a follower's buffer, window and outbox are
-//! bounded. When the actor dies, what was in its mailbox is lost to the live ones; the next life brings
-//! every follower up from its source, so nothing is lost to them.
+//! bounded.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::delivery::{Ack, Acked, Cause, Class, Nacked, Policy, Progress, REDRIVEN_MAX, Stage};
-use domain::ids::{ShardId, UserId};
-use domain::ledger::Event;
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use domain::ids::UserId;
 use storage::deliveries::DeadLetter;
 use uuid::Uuid;
 
 use crate::config::DeliveryConfig;
 use crate::dead_letters::{self, Applied, DeadLetterBox, Died};
-use crate::node::Publisher;
+use crate::outbox::Outbox;
 use crate::outbox::lane::{At, Offered, Spliced};
-use crate::outbox::{Outbox, frame};
-use crate::streams::account::AccountStreams;
 use crate::streams::follow::{Follow, Follower};
 use crate::streams::pace::Pace;
 use crate::streams::stats::Stats;
@@ -34,7 +29,9 @@ use crate::streams::topic::Topic;
 pub mod account;
 pub mod follow;
 mod pace;
+pub mod publishing;
 mod reading;
+pub mod room;
 pub mod stats;
 pub mod sweeper;
 mod table;
@@ -45,19 +42,6 @@ pub(crate) use reading::REPLAY_MAX;
 /// Followers that are pushed to in one turn: a thousand pushes are well below a millisecond, so that a stream with
 /// many followers holds no core for long.
 const PART: usize = 1_000;
-
-/// Mail of the streams.
-#[derive(Debug)]
-pub enum StreamsMessage {
-    /// These became durable, and somebody follows their streams.
-    Published {
-        /// The events, in order.
-        events: Vec<Arc<Event>>,
-    },
-    /// Fail, as a fault would make it.
-    #[cfg(feature = "simulation")]
-    Panic,
-}
 
 /// The id of a message: its stream and its offset, the same at every delivery.
 pub fn message_id(stream: Uuid, offset: u64) -> String {
@@ -150,11 +134,19 @@ impl Streams {
         tokio::spawn(async move { reading::bring_up(&streams, &follow).await });
     }
 
-    /// Pushes a durable event to all who follow its stream: a frame of [`frame`] that is shared by all. Offsets of one
-    /// stream are published in order; who missed one reads it.
+    /// Pushes a durable event to all who follow its stream: a frame of [`crate::outbox::frame`] that is shared by all.
+    /// Offsets of one stream are published in order; who missed one reads it.
     pub async fn publish(self: &Arc<Self>, stream: Uuid, offset: u64, message: Bytes) {
         if let Some(follows) = self.table.of(stream) {
             self.push(&follows, offset, &message).await;
+        }
+    }
+
+    /// Pushes a frame that is no message to all who follow a stream, where their outboxes have room: it is neither
+    /// kept nor sent again.
+    pub fn signal(&self, stream: Uuid, frame: &Bytes) {
+        for follow in self.table.of(stream).iter().flat_map(|follows| follows.iter()) {
+            follow.signal(frame, self.policy(follow.class()));
         }
     }
 
@@ -285,112 +277,6 @@ impl Streams {
                 tracing::warn!(%error, stream = %follow.topic().stream, "messages cannot be offered again");
             }
         });
-    }
-}
-
-/// Mails what somebody follows to the actor.
-pub struct StreamsPublisher {
-    streams: Arc<Streams>,
-    actor: parking_lot::RwLock<Option<ActorRef<StreamsMessage>>>,
-}
-
-impl StreamsPublisher {
-    /// A publisher to an actor that is opened later.
-    pub fn new(streams: Arc<Streams>) -> Arc<Self> {
-        Arc::new(Self { streams, actor: parking_lot::RwLock::new(None) })
-    }
-
-    /// The actor is alive.
-    pub fn open(&self, actor: ActorRef<StreamsMessage>) {
-        *self.actor.write() = Some(actor);
-    }
-}
-
-impl Publisher for StreamsPublisher {
-    fn publish(&self, _: ShardId, events: &[Arc<Event>]) {
-        if self.streams.table.is_empty() {
-            return;
-        }
-        let followed = |event: &&Arc<Event>| self.streams.table.has(event.account.0);
-        let events: Vec<_> = events.iter().filter(followed).cloned().collect();
-        if events.is_empty() {
-            return;
-        }
-        if let Some(actor) = &*self.actor.read() {
-            // What a dead actor does not hear, its next life reads from the ledger.
-            actor.cast(StreamsMessage::Published { events }).ok();
-        }
-    }
-}
-
-/// The actor.
-pub struct StreamsActor;
-
-/// What it is made with.
-#[derive(Clone)]
-pub struct StreamsArgs {
-    /// The streams.
-    pub streams: Arc<Streams>,
-    /// What events of accounts look like.
-    pub accounts: Arc<AccountStreams>,
-    /// Who mails to it.
-    pub publisher: Arc<StreamsPublisher>,
-}
-
-impl Actor for StreamsActor {
-    type Msg = StreamsMessage;
-    type State = StreamsArgs;
-    type Arguments = StreamsArgs;
-
-    async fn pre_start(
-        &self,
-        me: ActorRef<StreamsMessage>,
-        args: StreamsArgs,
-    ) -> Result<StreamsArgs, ActorProcessingErr> {
-        args.publisher.open(me);
-        // An earlier life may have died with mail for them.
-        for follows in args.streams.table.stripes().flatten() {
-            args.all_behind(&follows);
-        }
-        Ok(args)
-    }
-
-    async fn handle(
-        &self,
-        _: ActorRef<StreamsMessage>,
-        message: StreamsMessage,
-        args: &mut StreamsArgs,
-    ) -> Result<(), ActorProcessingErr> {
-        match message {
-            StreamsMessage::Published { events } => args.publish(events).await,
-            #[cfg(feature = "simulation")]
-            #[allow(clippy::panic, reason = "the fault that is asked for")]
-            StreamsMessage::Panic => panic!("a fault was put in"),
-        }
-        Ok(())
-    }
-}
-
-impl StreamsArgs {
-    async fn publish(&self, events: Vec<Arc<Event>>) {
-        for event in events {
-            let Some(follows) = self.streams.table.of(event.account.0) else { continue };
-            let Some(owner) = follows.first().and_then(|first| first.topic().owner) else { continue };
-            match self.accounts.encode(owner, &event).await {
-                Ok(text) => self.streams.push(&follows, event.offset, &frame::text(text.as_str())).await,
-                Err(error) => {
-                    // They are behind now, and read it from the ledger when the store answers again.
-                    tracing::warn!(%error, account = %event.account, "an event cannot be encoded");
-                    self.all_behind(&follows);
-                }
-            }
-        }
-    }
-
-    fn all_behind(&self, follows: &Follows) {
-        for follow in follows.iter().filter(|follow| follow.fall_behind()) {
-            self.streams.bring_up(follow);
-        }
     }
 }
 

@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use self::device::Follower;
-use self::freezer::Freezer;
+use self::freezer::{Administrator, Freezer};
 use self::history::{History, Operation};
 use self::report::{Report, Run};
 use self::worker::Worker;
@@ -37,6 +37,7 @@ use self::world::World;
 use crate::http::Target;
 use crate::person::{self, Person};
 use crate::process::Server;
+use crate::proxy::Proxy;
 
 /// How long outcomes, pending transfers and devices may take to settle at the end, each.
 const SETTLE: Duration = Duration::from_mins(1);
@@ -65,10 +66,18 @@ pub(crate) struct Options {
     /// How many devices follow each account.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(0..=8))]
     devices: u16,
+    /// Lead the WebSocket connections of devices through a proxy that delays, cuts, truncates, half-closes and
+    /// throttles them, by a plan that follows from the seed.
+    #[arg(long, conflicts_with = "no_websocket")]
+    proxy: bool,
     /// Use HTTP only.
     #[arg(long)]
     no_websocket: bool,
-    /// A file with an administrator's access token, for freezes; without it nobody is frozen.
+    /// How to make somebody an administrator, who then freezes people: run with `EMAIL admin` behind it. Without it, or
+    /// a token, nobody is frozen.
+    #[arg(long, conflicts_with = "admin_token")]
+    grant: Option<String>,
+    /// A file with an administrator's access token, for freezes.
     #[arg(long)]
     admin_token: Option<PathBuf>,
     /// The most operations; bounds the memory of the history.
@@ -83,7 +92,7 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let seed = options.seed.unwrap_or_else(rand::random);
     let run = format!("{:08x}", rand::random::<u32>());
-    let admin = options.admin_token.as_deref().map(token).transpose()?;
+    let token = options.admin_token.as_deref().map(token).transpose()?;
     let mut server = match options.url {
         Some(_) => None,
         None => Some(Server::start(&options.server).await?),
@@ -91,10 +100,17 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let url = options.url.clone().or_else(|| server.as_ref().map(|server| server.url.clone()));
     let target = Target::of(&url.context("no server")?)?;
     let mut people = person::sign_up(&target, &run, usize::from(options.users)).await?;
+    let admin = match &options.grant {
+        Some(grant) => Some(Administrator::granted(&target, &run, grant).await?),
+        None => token.map(Administrator::of_token),
+    };
+    let freezes = admin.is_some();
     let handles = people.iter().map(|person| person.handle.clone()).collect();
-    let world = Arc::new(World::new(target, run, handles, options.operations_max));
+    let proxy = if options.proxy { Some(Proxy::start(target.clone(), seed).await?) } else { None };
+    let live = proxy.as_ref().map_or_else(|| target.clone(), |proxy| proxy.target.clone());
+    let world = Arc::new(World::new(target, live, run, handles, options.operations_max));
 
-    let crew = Crew::start(&world, &people, &options, seed, admin.clone());
+    let crew = Crew::start(&world, &people, &options, seed, admin);
     let started = Instant::now();
     let mut restarts = Vec::new();
     let killed = work(&world, &options, seed, &mut server, &mut restarts).await;
@@ -116,7 +132,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         kills: restarts.len(),
         restarts,
         websocket: !options.no_websocket,
-        freezes: admin.is_some(),
+        freezes,
+        proxied: proxy.map(|proxy| proxy.made()),
         stopped,
     };
     let report = Report::of(run, &world, &history, verdict);
@@ -188,7 +205,13 @@ struct Crew {
 }
 
 impl Crew {
-    fn start(world: &Arc<World>, people: &[Person], options: &Options, seed: u64, admin: Option<String>) -> Self {
+    fn start(
+        world: &Arc<World>,
+        people: &[Person],
+        options: &Options,
+        seed: u64,
+        admin: Option<Administrator>,
+    ) -> Self {
         let (heads, _) = watch::channel(None);
         let mut crew = Self { workers: JoinSet::new(), followers: JoinSet::new(), freezer: JoinSet::new(), heads };
         for (number, person) in people.iter().enumerate() {
@@ -201,8 +224,8 @@ impl Crew {
                 crew.followers.spawn(follower.follow());
             }
         }
-        if let Some(token) = admin {
-            crew.freezer.spawn(Freezer::new(Arc::clone(world), people.to_vec(), token, seed).work());
+        if let Some(admin) = admin {
+            crew.freezer.spawn(Freezer::new(Arc::clone(world), people.to_vec(), admin, seed).work());
         }
         crew
     }

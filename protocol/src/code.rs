@@ -64,8 +64,10 @@ codes! {
     FrameUnknown = "frame_unknown", 400, "Unknown frame", "There is no frame of this type.";
     /// A `call` of a method that nobody knows.
     MethodUnknown = "method_unknown", 400, "Unknown method", "There is no method of this name.";
-    /// Something else before `hello`, or a second `hello`.
-    HelloExpected = "hello_expected", 400, "Hello expected", "The first frame, and only the first, is hello.";
+    /// Something else before `hello`. The reason of a close, never an answer.
+    HelloExpected = "hello_expected", 400, "Hello expected", "The first frame is hello, alone.";
+    /// A WebSocket client that speaks subprotocols, and none of ours.
+    SubprotocolUnknown = "subprotocol_unknown", 400, "Unknown subprotocol", "The subprotocol spoken here is quickpe.v1.";
 
     // 401: who are you?
     /// No token.
@@ -84,6 +86,12 @@ codes! {
     Forbidden = "forbidden", 403, "Not allowed", "You may not do this.";
     /// People may not deposit themselves here.
     FundingDisabled = "funding_disabled", 403, "Self-service funding is off", "Deposits are made by the treasury here.";
+    /// The caller is not in the room.
+    NotAMember = "not_a_member", 403, "Not a member", "You are not a member of this room.";
+    /// The caller may not write in the room for a while.
+    Muted = "muted", 403, "Muted", "You may not write here for a while.";
+    /// The other person wants to hear no more of the caller.
+    Blocked = "blocked", 403, "Blocked", "This person does not want to hear from you.";
     /// The origin of a WebSocket is not one of ours.
     OriginForbidden = "origin_forbidden", 403, "Origin not allowed", "This origin may not connect.";
 
@@ -110,6 +118,10 @@ codes! {
     HoldResolved = "hold_resolved", 409, "Hold already resolved", "The hold was captured or released before.";
     /// The hold ran out.
     HoldExpired = "hold_expired", 409, "Hold expired", "The hold has expired.";
+    /// The room is closed.
+    RoomClosed = "room_closed", 409, "Room closed", "The room is closed: it can be read and not written.";
+    /// The message was deleted.
+    MessageDeleted = "message_deleted", 409, "Message deleted", "The message was deleted.";
     /// Somebody else changed it meanwhile.
     Conflict = "conflict", 409, "Changed meanwhile", "It was changed meanwhile. Read it again.";
     /// A dead letter that is resolved in another way.
@@ -142,8 +154,16 @@ codes! {
     RefundExceedsOriginal = "refund_exceeds_original", 422, "Refund exceeds the original", "Refunds would be more than the original amount.";
     /// Deposits, withdrawals, refunds, returns and unsettled transfers cannot be refunded.
     NotRefundable = "not_refundable", 422, "Not refundable", "This transaction cannot be refunded.";
+    /// Rooms of this kind know no such command.
+    RoomKind = "room_kind", 422, "Another kind of room", "Rooms of this kind know no such command.";
+    /// The room has as many members as it may have.
+    RoomFull = "room_full", 422, "Room full", "The room has as many members as it may have.";
     /// The connection follows as many streams as it may.
     TooManyStreams = "too_many_streams", 422, "Too many streams", "This connection follows as many streams as it may.";
+
+    // 426: not in this protocol.
+    /// The address of the WebSocket, without a handshake of its version 13.
+    UpgradeRequired = "upgrade_required", 426, "Upgrade required", "WebSocket is spoken here, version 13.";
 
     // 429: too much.
     /// Too many requests.
@@ -158,10 +178,14 @@ codes! {
     OutcomeUnknown = "outcome_unknown", 503, "Outcome unknown", "Whether this happened is not known yet. Ask again with the same key.";
     /// At a limit: nothing was done.
     Busy = "busy", 503, "Busy", "The node is at its limit. Nothing was done; come back later.";
+    /// An address holds as many connections as it may.
+    TooManyConnections = "too_many_connections", 503, "Too many connections", "This address holds as many connections as it may.";
     /// The payee's side does not take transfers now: nothing was done.
     PayeeUnavailable = "payee_unavailable", 503, "Payee unavailable", "The payee's side is behind. Nothing was done; come back later.";
     /// The account is quarantined until an operator has looked at it.
     AccountUnavailable = "account_unavailable", 503, "Account unavailable", "The account is out of service until an operator has looked at it.";
+    /// The room is quarantined until an operator has looked at it.
+    RoomUnavailable = "room_unavailable", 503, "Room unavailable", "The room is out of service until an operator has looked at it.";
     /// The node writes nothing, for want of disk space.
     ReadOnly = "read_only", 503, "Read only", "The node takes no writes now.";
     /// The node is stopping.

@@ -34,5 +34,11 @@ pub const TOKEN_CHARS_MAX: usize = 4096;
 pub const SUBSCRIPTIONS_MAX: usize = 32;
 /// The most single offsets in one `ack`: as many as a window may hold.
 pub const ALSO_MAX: usize = 256;
+/// The most bytes of JSON text in the body of a message: what a room's journal takes sealed.
+pub const BODY_BYTES_MAX: usize = 16 << 10;
+/// The most bytes of JSON text in the data of a signal.
+pub const SIGNAL_BYTES_MAX: usize = 1 << 10;
+/// The most characters of the kind of a signal.
+pub const SIGNAL_KIND_CHARS_MAX: usize = 32;
 /// The most characters of the code in a `nack`.
 pub const NACK_CODE_CHARS_MAX: usize = 64;

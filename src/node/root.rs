@@ -1,6 +1,6 @@
 //! `Root`: the supervisor of a node's supervisors.
 //!
-//! Without `Shards` the node is of no use: its end is the process's. `DeadLetters` is started again, later each time;
+//! Without `Shards` and `Rooms` the node is of no use: their end is the process's. `DeadLetters` is started again, later each time;
 //! what was in its mailbox is reported again by who still has the cause.
 
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use actors::dead_letters::{DeadLetters, DeadLettersArgs};
 use actors::node::Node;
+use actors::rooms::{Rooms, RoomsArgs, RoomsMessage};
 use actors::shards::{Shards, ShardsMessage};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,6 @@ const BACK_OFF: Duration = Duration::from_millis(200);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
 /// Mail of the root.
-#[derive(Debug)]
 pub enum RootMessage {
     /// Start the dead-letter actor.
     StartDeadLetters,
@@ -25,6 +25,11 @@ pub enum RootMessage {
     StartShards {
         /// Where it goes.
         reply: tokio::sync::oneshot::Sender<ActorRef<ShardsMessage>>,
+    },
+    /// Open the shards of rooms; answers their supervisor.
+    StartRooms {
+        /// Where it goes.
+        reply: tokio::sync::oneshot::Sender<ActorRef<RoomsMessage>>,
     },
 }
 
@@ -35,6 +40,8 @@ pub struct Root;
 pub struct RootArgs {
     /// The node.
     pub node: Arc<Node>,
+    /// Its rooms.
+    pub rooms: RoomsArgs,
     /// Where dead letters are kept and offered again.
     pub dead_letters: DeadLettersArgs,
     /// Cancelled when the node is of no use any more.
@@ -45,6 +52,7 @@ pub struct RootArgs {
 pub struct RootState {
     args: RootArgs,
     shards: Option<ActorRef<ShardsMessage>>,
+    rooms: Option<ActorRef<RoomsMessage>>,
     failures: u32,
 }
 
@@ -55,7 +63,7 @@ impl Actor for Root {
 
     async fn pre_start(&self, me: ActorRef<RootMessage>, args: RootArgs) -> Result<RootState, ActorProcessingErr> {
         me.cast(RootMessage::StartDeadLetters)?;
-        Ok(RootState { args, shards: None, failures: 0 })
+        Ok(RootState { args, shards: None, rooms: None, failures: 0 })
     }
 
     async fn handle(
@@ -76,6 +84,12 @@ impl Actor for Root {
                 // Who asked has gone away with the process.
                 reply.send(actor).ok();
             }
+            RootMessage::StartRooms { reply } => {
+                let rooms = state.args.rooms.clone();
+                let (actor, _) = Actor::spawn_linked(None, Rooms, rooms, me.get_cell()).await?;
+                state.rooms = Some(actor.clone());
+                reply.send(actor).ok();
+            }
         }
         Ok(())
     }
@@ -91,8 +105,15 @@ impl Actor for Root {
             SupervisionEvent::ActorTerminated(actor, _, reason) => (actor, reason.unwrap_or_else(|| "it ended".into())),
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
         };
-        if state.shards.as_ref().is_some_and(|shards| shards.get_id() == actor.get_id()) {
-            tracing::error!(why, "the supervisor of the shards is gone: the node ends");
+        let shards = state.shards.as_ref().map(|actor| actor.get_id());
+        let rooms = state.rooms.as_ref().map(|actor| actor.get_id());
+        if [shards, rooms].contains(&Some(actor.get_id())) {
+            tracing::error!(why, "a supervisor of shards is gone: the node ends");
+            state.args.broken.cancel();
+            return Ok(());
+        }
+        if state.rooms.as_ref().is_some_and(|rooms| rooms.get_id() == actor.get_id()) {
+            tracing::error!(why, "the supervisor of the rooms is gone: the node ends");
             state.args.broken.cancel();
             return Ok(());
         }

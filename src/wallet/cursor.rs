@@ -17,6 +17,8 @@ enum List {
     Statement = 1,
     Holds = 2,
     DeadLetters = 3,
+    Rooms = 4,
+    Notices = 5,
 }
 
 /// Where a page of a statement ended: the next has offsets below this.
@@ -62,6 +64,37 @@ pub fn read_dead_letters(cursor: &str) -> Result<Uuid, Failure> {
     Uuid::from_slice(&decode(List::DeadLetters, cursor)?).map_err(|_| Code::CursorInvalid.into())
 }
 
+/// Where a page of rooms ended: the id of the last.
+pub fn rooms(after: Uuid) -> String {
+    encode(List::Rooms, after.as_bytes())
+}
+
+/// Reads what [`rooms`] wrote.
+///
+/// # Errors
+/// [`Code::CursorInvalid`]
+pub fn read_rooms(cursor: &str) -> Result<Uuid, Failure> {
+    Uuid::from_slice(&decode(List::Rooms, cursor)?).map_err(|_| Code::CursorInvalid.into())
+}
+
+/// Where a page of notices ended: in one's own room, and in one's account.
+pub fn notices(room: u64, account: u64) -> String {
+    encode(List::Notices, &[room.to_be_bytes(), account.to_be_bytes()].concat())
+}
+
+/// Reads what [`notices`] wrote.
+///
+/// # Errors
+/// [`Code::CursorInvalid`]
+pub fn read_notices(cursor: &str) -> Result<(u64, u64), Failure> {
+    let place = decode(List::Notices, cursor)?;
+    let (places, rest) = place.as_chunks::<8>();
+    match (places, rest) {
+        ([room, account], []) => Ok((u64::from_be_bytes(*room), u64::from_be_bytes(*account))),
+        _ => Err(Code::CursorInvalid.into()),
+    }
+}
+
 fn encode(list: List, place: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode([&[list as u8], place].concat())
 }
@@ -89,6 +122,9 @@ mod tests {
         }
         assert_eq!(read_holds(&holds(&[7; 24])), Ok(vec![7; 24]));
         let id = Uuid::from_u128(5);
+        assert_eq!(read_rooms(&rooms(id)), Ok(id));
+        assert_eq!(read_notices(&notices(u64::MAX, 7)), Ok((u64::MAX, 7)));
+        assert!(read_notices(&rooms(id)).is_err() && read_rooms(&dead_letters(id)).is_err());
         assert_eq!(read_dead_letters(&dead_letters(id)), Ok(id));
         assert!(holds(&[255; 24]).bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
     }

@@ -89,6 +89,43 @@ pub enum CursorPut {
     Forgotten,
 }
 
+/// The most single offsets beyond it that a read mark holds; with more the lowest of them moves it.
+pub const READ_ALSO_MAX: usize = 256;
+
+/// How far a person has read a stream, on whatever device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadMark {
+    /// All up to and with this offset.
+    pub upto: u64,
+    /// And these beyond it, ascending, at most [`READ_ALSO_MAX`].
+    pub also: Vec<u64>,
+}
+
+impl ReadMark {
+    /// Whether the event at this offset was read.
+    pub fn has(&self, offset: u64) -> bool {
+        offset <= self.upto || self.also.binary_search(&offset).is_ok()
+    }
+
+    /// Adds what was read: all up to `upto`, and `also` beyond it. Never takes anything back.
+    pub fn add(&mut self, upto: u64, also: &[u64]) {
+        self.upto = self.upto.max(upto);
+        self.also.extend_from_slice(also);
+        self.also.sort_unstable();
+        self.also.dedup();
+        let upto = &mut self.upto;
+        self.also.retain(|offset| {
+            if *offset == upto.saturating_add(1) {
+                *upto = *offset;
+            }
+            *offset > *upto
+        });
+        while self.also.len() > READ_ALSO_MAX {
+            self.upto = self.also.remove(0);
+        }
+    }
+}
+
 /// Cursors, devices and dead letters.
 ///
 /// Every write is durable before it answers, and what waits together shares a commit. A write whose
@@ -116,7 +153,14 @@ pub trait Deliveries: Send + Sync + 'static {
     /// answers how many there were. To be called again while it answers `max`.
     async fn sweep_devices(&self, now: Timestamp, max: usize) -> Result<usize, Error>;
 
-    /// Forgets all devices, cursors and dead letters of a person. Idempotent.
+    /// How far a person has read a stream.
+    async fn read_mark(&self, user: UserId, stream: Uuid) -> Result<ReadMark, Error>;
+
+    /// Adds to what a person has read of a stream, as [`ReadMark::add`] does; answers all of it. Two callers
+    /// at once lose nothing.
+    async fn mark_read(&self, user: UserId, stream: Uuid, upto: u64, also: Vec<u64>) -> Result<ReadMark, Error>;
+
+    /// Forgets all devices, cursors, read marks and dead letters of a person. Idempotent.
     async fn forget_user(&self, user: UserId) -> Result<(), Error>;
 
     /// Writes a dead letter, new or grown. Its `last_at` is its version: an older one changes nothing,

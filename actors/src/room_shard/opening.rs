@@ -35,6 +35,12 @@ pub(super) async fn open(me: &ActorRef<RoomShardMessage>, args: &RoomShardArgs) 
     tail.push(record);
 
     let shared = Arc::new(RoomShared::new(args.id, Arc::clone(hall), clock, me.clone(), tail));
+    // What became durable as the last life ended may not have been published: a hole that would stay until
+    // the next message.
+    let events = shared.unprojected().iter().flat_map(|record| record.events().cloned()).collect::<Vec<_>>();
+    if !events.is_empty() {
+        hall.publisher.publish(args.id, &events);
+    }
     let (projector, _) = Actor::spawn_linked(None, RoomProjector, Arc::clone(&shared), me.get_cell()).await?;
     Ok(Open {
         shared,

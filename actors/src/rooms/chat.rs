@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::room::{Looked, RoomMessage};
 use crate::room_projector::cells::{self, KeyCell, MemberCell, RedactionCell};
-use crate::room_shard::core::RoomShared;
+use crate::room_shard::core::{RETRY_SOON, RoomShared};
 use crate::room_shard::loading::Loaded;
 use crate::room_shard::{NOT_OPEN, RoomShardMessage};
 use crate::rooms::call::{Answered, RoomCallError, RoomEffect, RoomOutcome};
@@ -37,12 +37,7 @@ pub struct Chat {
 }
 
 /// A command that its room has, in its place among all others.
-pub struct Handed {
-    chat: Chat,
-    room: RoomId,
-    command: RoomCommand,
-    answer: oneshot::Receiver<Answered>,
-}
+pub struct Handed(oneshot::Receiver<Answered>);
 
 /// A person's place in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,15 +75,16 @@ impl Handed {
     ///
     /// # Errors
     /// [`RoomCallError::Unknown`] if the shard or the room failed meanwhile. All others: nothing happened.
-    pub async fn outcome(mut self) -> RoomOutcome {
-        for _ in 0..STALE_MAX {
-            match tokio::time::timeout(COMMAND_DEADLINE, self.answer).await {
-                Ok(Ok(Ok(outcome))) => return outcome,
-                Ok(Ok(Err(_stale))) => self = self.chat.hand(self.room, self.command).await?,
-                Ok(Err(_)) | Err(_) => return Err(RoomCallError::Unknown),
-            }
+    pub async fn outcome(self) -> RoomOutcome {
+        // To ask again here would put the command after those that were handed over later.
+        self.answered().await.unwrap_or(Err(RoomCallError::Busy { retry_after: RETRY_SOON }))
+    }
+
+    async fn answered(self) -> Answered {
+        match tokio::time::timeout(COMMAND_DEADLINE, self.0).await {
+            Ok(Ok(answered)) => answered,
+            Ok(Err(_)) | Err(_) => Ok(Err(RoomCallError::Unknown)),
         }
-        Err(NOT_OPEN)
     }
 }
 
@@ -111,9 +107,8 @@ impl Chat {
     pub async fn hand(&self, room: RoomId, command: RoomCommand) -> Result<Handed, RoomCallError> {
         let shared = self.shared(room)?;
         let looked = self.look(&shared, room, &command).await.map_err(|error| unreadable(&error))?;
-        let message = |reply| RoomMessage::Command { command: Box::new(command.clone()), looked, reply };
-        let answer = shared.command(room, message)?;
-        Ok(Handed { chat: self.clone(), room, command, answer })
+        let message = |reply| RoomMessage::Command { command: Box::new(command), looked, reply };
+        shared.command(room, message).map(Handed)
     }
 
     /// Has a room decide a command, and answers when what it decided is durable.
@@ -123,7 +118,12 @@ impl Chat {
     /// # Errors
     /// As [`Handed::outcome`].
     pub async fn submit(&self, room: RoomId, command: RoomCommand) -> Result<RoomEffect, RoomCallError> {
-        self.hand(room, command).await?.outcome().await
+        for _ in 0..STALE_MAX {
+            if let Ok(outcome) = self.hand(room, command.clone()).await?.answered().await {
+                return outcome;
+            }
+        }
+        Err(RoomCallError::Busy { retry_after: RETRY_SOON })
     }
 
     /// Reads what the views have of what the command's room must know.

@@ -26,8 +26,8 @@ pub struct RoomStores {
 
 /// Who hears of durable events of rooms.
 pub trait RoomPublisher: Send + Sync + 'static {
-    /// The events became durable, in this order; those of one room in the order of their offsets. Must
-    /// not block.
+    /// The events became durable, in this order; those of one room in the order of their offsets. A shard
+    /// that opens again may say some again, and leaves none out. Must not block.
     fn publish(&self, shard: ShardId, events: &[Arc<RoomEvent>]);
 }
 

@@ -136,6 +136,15 @@ impl Follow {
         self.lane(|lane, queue| lane.offer(offset, message, at, queue, gap)).unwrap_or(Offered::Later)
     }
 
+    /// Offers a frame that is no message: nothing is lost with it.
+    pub(super) fn signal(&self, frame: &Bytes, policy: &Policy) {
+        self.lane(|_, queue| {
+            if queue.fits(frame, policy.outbox_bytes_max / 2) {
+                queue.push(frame.clone());
+            }
+        });
+    }
+
     /// A live follower is behind from now on. `false` if it was already.
     pub(super) fn fall_behind(&self) -> bool {
         self.lane(|lane, _| lane.fall_behind()).unwrap_or(false)

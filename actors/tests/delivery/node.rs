@@ -7,7 +7,7 @@ use actors::clock::WallClock;
 use actors::config::DeliveryConfig;
 use actors::dead_letters::{DeadLetterBox, DeadLetterStore, DeadLetters, DeadLettersArgs, Reported};
 use actors::outbox::Outbox;
-use actors::session::{Calling, Desk, Rights, Session, SessionArgs, SessionContext, SessionMessage};
+use actors::session::{Answering, Calling, Desk, Rights, Session, SessionArgs, SessionContext, SessionMessage};
 use actors::streams::Streams;
 use actors::streams::sweeper::{Sweeper, SweeperMessage};
 use async_trait::async_trait;
@@ -15,7 +15,7 @@ use domain::ids::{AccountId, DeviceId, SessionId, UserId};
 use domain::time::Timestamp;
 use protocol::code::Code;
 use protocol::frame::Subscription;
-use protocol::frame::client::{Call, Hello};
+use protocol::frame::client::{Call, Hello, Publish, Signal};
 use protocol::frame::server::ErrorFrame;
 use protocol::json::Json;
 use ractor::{Actor, ActorRef};
@@ -64,6 +64,14 @@ impl Desk for Nothing {
     async fn call(&self, _: Calling, _: Call) -> Result<Json, Box<ErrorFrame>> {
         Json::of(&()).map_err(|_| unreachable!("a unit is JSON"))
     }
+
+    async fn publish(&self, _: Calling, _: Publish) -> Answering {
+        Box::pin(std::future::ready(Json::of(&()).map_err(|_| unreachable!("a unit is JSON"))))
+    }
+
+    async fn signal(&self, _: Calling, _: Signal) -> Result<(), Code> {
+        Err(Code::StreamUnknown)
+    }
 }
 
 impl Node {
@@ -97,7 +105,7 @@ impl Node {
     /// A device connects and follows both streams.
     pub(crate) async fn connect(&self, device: DeviceId) -> (ActorRef<SessionMessage>, Arc<Outbox>) {
         let outbox = Arc::new(Outbox::new(256 << 10));
-        let subscribe = STREAMS.map(|(stream, _)| Subscription { stream, after: None }).into();
+        let subscribe = STREAMS.map(|(stream, _)| Subscription { stream, after: None, last: None }).into();
         let rights = Rights { user: USER, account: AccountId(USER.0), login: None, expires_at: Timestamp(u64::MAX) };
         let args = SessionArgs {
             context: Arc::clone(&self.context),

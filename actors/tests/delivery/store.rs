@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use storage::Error;
 use storage::deliveries::{
     Cursor, CursorPut, CursorWrite, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetterPage, Deliveries, Device,
+    ReadMark,
 };
 use uuid::Uuid;
 
@@ -97,6 +98,14 @@ impl Deliveries for Handle {
 
     async fn sweep_devices(&self, _: Timestamp, _: usize) -> Result<usize, Error> {
         Ok(0)
+    }
+
+    async fn read_mark(&self, _: UserId, _: Uuid) -> Result<ReadMark, Error> {
+        Ok(ReadMark::default())
+    }
+
+    async fn mark_read(&self, _: UserId, _: Uuid, upto: u64, also: Vec<u64>) -> Result<ReadMark, Error> {
+        Ok(ReadMark { upto, also })
     }
 
     async fn forget_user(&self, _: UserId) -> Result<(), Error> {

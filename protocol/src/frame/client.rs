@@ -1,6 +1,7 @@
 //! What a client sends.
 
 pub use domain::delivery::Stage;
+use domain::ids::RoomId;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::stream::{Place, StreamName};
@@ -24,6 +25,10 @@ pub enum ClientFrame {
     Nack(Nack),
     /// A command.
     Call(Call),
+    /// Say something in a room.
+    Publish(Publish),
+    /// Tell those who are in a room now.
+    Signal(Signal),
     /// Are you there?
     Ping(Ping),
 }
@@ -51,6 +56,9 @@ pub struct Subscription {
     /// What the client has; wins over what the server remembers of the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Place>,
+    /// How many of the stream's newest events to begin with, at most; `after` wins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<u32>,
 }
 
 /// `auth`: a new token.
@@ -72,6 +80,9 @@ pub struct Subscribe {
     /// What the client has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Place>,
+    /// How many of the stream's newest events to begin with, at most; `after` wins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<u32>,
 }
 
 /// `unsubscribe`: stop following a stream.
@@ -183,6 +194,51 @@ pub struct Call {
     /// The idempotency key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Box<str>>,
+    /// The trace that the call belongs to (W3C), as the header of an HTTP request. One that is not sound is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<Box<str>>,
+}
+
+/// `publish`: say something in a room, for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Publish {
+    /// Comes back in the answer.
+    pub id: Box<str>,
+    /// Which room.
+    pub room: RoomId,
+    /// So that it is said once, however often it is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Box<str>>,
+    /// What: any JSON value.
+    pub body: Json,
+    /// For how long it is of interest, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+}
+
+/// What a `publish` is answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Published {
+    /// The message's offset in the room.
+    pub offset: u64,
+    /// It was said before, under the same key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
+}
+
+/// `signal`: something of the moment, such as typing. Neither kept nor sent again, and not answered unless refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Signal {
+    /// Which room.
+    pub room: RoomId,
+    /// What kind of signal, in the clients' words.
+    pub kind: Box<str>,
+    /// What they say with it: any JSON value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Json>,
 }
 
 /// `ping`

@@ -4,12 +4,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::client::{Call, ClientFrame, Hello, Method};
+use super::client::{Call, ClientFrame, Hello, Method, Publish};
 use super::server::ServerFrame;
 use super::stream::{Place, StreamName};
 use super::{
-    ALSO_MAX, DEVICE_CHARS_MAX, EPOCH_CHARS_MAX, FRAMES_MAX, ID_CHARS_MAX, NACK_CODE_CHARS_MAX, STREAM_CHARS_MAX,
-    SUBSCRIPTIONS_MAX, TOKEN_CHARS_MAX,
+    ALSO_MAX, BODY_BYTES_MAX, DEVICE_CHARS_MAX, EPOCH_CHARS_MAX, FRAMES_MAX, ID_CHARS_MAX, NACK_CODE_CHARS_MAX,
+    SIGNAL_BYTES_MAX, SIGNAL_KIND_CHARS_MAX, STREAM_CHARS_MAX, SUBSCRIPTIONS_MAX, TOKEN_CHARS_MAX,
 };
 use crate::code::Code;
 use crate::http::is_idempotency_key;
@@ -121,6 +121,8 @@ fn client_frame(text: &str) -> Result<ClientFrame, FrameError> {
             "ack" => ClientFrame::Ack(body(text)?),
             "nack" => ClientFrame::Nack(body(text)?),
             "call" => ClientFrame::Call(call(body(text)?)?),
+            "publish" => ClientFrame::Publish(publish(body(text)?)?),
+            "signal" => ClientFrame::Signal(body(text)?),
             "ping" => ClientFrame::Ping(body(text)?),
             other => return Err(unknown(other)),
         };
@@ -143,6 +145,7 @@ fn server_frame(text: &str) -> Result<ServerFrame, FrameError> {
             "pong" => ServerFrame::Pong(body(text)?),
             "drain" => ServerFrame::Drain(body(text)?),
             "expiring" => ServerFrame::Expiring(body(text)?),
+            "signal" => ServerFrame::Signal(body(text)?),
             other => return Err(unknown(other)),
         })
     });
@@ -166,16 +169,24 @@ struct CallBody {
     method: Box<str>,
     params: Option<Json>,
     key: Option<Box<str>>,
+    traceparent: Option<Box<str>>,
 }
 
 fn call(body: CallBody) -> Result<Call, FrameError> {
-    let CallBody { id, method, params, key } = body;
+    let CallBody { id, method, params, key, traceparent } = body;
     let method = Method::of(&method)
         .ok_or_else(|| FrameError::of(Code::MethodUnknown, format!("there is no method `{}`", shorten(&method))))?;
     if !key.as_deref().is_none_or(is_idempotency_key) {
         return Err(FrameError::of(Code::IdempotencyKeyInvalid, Code::IdempotencyKeyInvalid.message()));
     }
-    Ok(Call { id, method, params, key })
+    Ok(Call { id, method, params, key, traceparent })
+}
+
+fn publish(publish: Publish) -> Result<Publish, FrameError> {
+    if !publish.key.as_deref().is_none_or(is_idempotency_key) {
+        return Err(FrameError::of(Code::IdempotencyKeyInvalid, Code::IdempotencyKeyInvalid.message()));
+    }
+    Ok(publish)
 }
 
 fn within_bounds(frame: &ClientFrame) -> Result<(), FrameError> {
@@ -209,6 +220,14 @@ fn within_bounds(frame: &ClientFrame) -> Result<(), FrameError> {
             chars("code", &nack.code, NACK_CODE_CHARS_MAX)
         }
         ClientFrame::Call(call) => chars("id", &call.id, ID_CHARS_MAX),
+        ClientFrame::Publish(publish) => {
+            chars("id", &publish.id, ID_CHARS_MAX)?;
+            bytes("body", publish.body.get(), BODY_BYTES_MAX)
+        }
+        ClientFrame::Signal(signal) => {
+            chars("kind", &signal.kind, SIGNAL_KIND_CHARS_MAX)?;
+            signal.data.as_ref().map_or(Ok(()), |data| bytes("data", data.get(), SIGNAL_BYTES_MAX))
+        }
         ClientFrame::Ping(ping) => ping.id.as_deref().map_or(Ok(()), |id| chars("id", id, ID_CHARS_MAX)),
     }
 }
@@ -226,6 +245,14 @@ fn chars(field: &str, text: &str, max: usize) -> Result<(), FrameError> {
         Ok(())
     } else {
         Err(too_long(field, max))
+    }
+}
+
+fn bytes(field: &str, text: &str, max: usize) -> Result<(), FrameError> {
+    if text.len() <= max {
+        Ok(())
+    } else {
+        Err(FrameError::of(Code::ValidationFailed, format!("`{field}` has more than {max} bytes")))
     }
 }
 
@@ -306,6 +333,9 @@ mod tests {
         refused(r#"{"type":"hello","token":"t","device":""}"#, Code::ValidationFailed, None);
         refused(&format!(r#"{{"type":"{}"}}"#, "é".repeat(9000)), Code::FrameUnknown, None);
         refused(r#"{"type":"ack","stream":"account","upto":-1}"#, Code::Malformed, None);
+        refused(r#"{"type":"publish","id":"a","room":"7","key":"","body":1}"#, Code::IdempotencyKeyInvalid, Some("a"));
+        refused(r#"{"type":"publish","id":"a","room":"7","key":"k"}"#, Code::Malformed, Some("a"));
+        refused(&format!(r#"{{"type":"signal","room":"7","kind":"{long}"}}"#), Code::ValidationFailed, None);
     }
 
     #[test]
@@ -320,6 +350,16 @@ mod tests {
         let array = |count: usize| format!("[{}]", vec![r#"{"type":"ping"}"#; count].join(","));
         assert_eq!(decode(&array(FRAMES_MAX)).map_err(|error| error.code).unwrap().len(), FRAMES_MAX);
         assert_eq!(decode(&array(FRAMES_MAX + 1)).map(|_| ()).unwrap_err().code, Code::Malformed);
+        let publish = |bytes: usize| {
+            format!(r#"{{"type":"publish","id":"1","room":"7","key":"k","body":"{}"}}"#, "x".repeat(bytes - 2))
+        };
+        assert!(one(&publish(BODY_BYTES_MAX)).is_ok());
+        refused(&publish(BODY_BYTES_MAX + 1), Code::TooLarge, Some("1"));
+        let signal = |bytes: usize| {
+            format!(r#"{{"type":"signal","room":"7","kind":"typing","data":"{}"}}"#, "x".repeat(bytes - 2))
+        };
+        assert!(one(&signal(SIGNAL_BYTES_MAX)).is_ok());
+        refused(&signal(SIGNAL_BYTES_MAX + 1), Code::TooLarge, None);
         let stream = |name: usize| format!(r#"{{"type":"ack","stream":"room:{}","upto":1}}"#, "x".repeat(name));
         assert!(one(&stream(STREAM_CHARS_MAX)).is_ok());
         refused(&stream(STREAM_CHARS_MAX + 1), Code::ValidationFailed, None);

@@ -67,7 +67,7 @@ fn caller(context: &Context, granted: Granted) -> Caller {
 }
 
 /// The token of `Authorization: Bearer TOKEN`. The scheme is read without case (RFC 9110).
-pub(super) fn bearer(parts: &Parts) -> Option<&str> {
+pub(in crate::http) fn bearer(parts: &Parts) -> Option<&str> {
     let text = parts.headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = text.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim()).filter(|token| !token.is_empty())

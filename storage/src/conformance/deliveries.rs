@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use crate::deliveries::{
     Cursor, CursorPut, CursorWrite, DEVICE_AGE_MAX, DEVICES_PER_USER_MAX, DeadLetter, DeadLetterFilter, DeadLetterId,
-    Deliveries, NAME_BYTES_MAX, PAGE_MAX, RESOLVED_AGE_MAX, Reason, SCAN_MAX, STREAMS_PER_DEVICE_MAX, TEXT_BYTES_MAX,
+    Deliveries, NAME_BYTES_MAX, PAGE_MAX, READ_ALSO_MAX, RESOLVED_AGE_MAX, ReadMark, Reason, SCAN_MAX,
+    STREAMS_PER_DEVICE_MAX, TEXT_BYTES_MAX,
 };
 
 /// A time to count from.
@@ -29,6 +30,29 @@ pub async fn all(fresh: impl AsyncFn() -> Arc<dyn Deliveries>) {
     dead_letters_are_kept_and_listed(fresh().await).await;
     dead_letters_of_deliveries_are_found_and_resolved(fresh().await).await;
     long_lists_are_read_in_parts(fresh().await).await;
+    read_marks_only_grow(fresh().await).await;
+}
+
+async fn read_marks_only_grow(deliveries: Arc<dyn Deliveries>) {
+    let stream = Uuid::from_u128(9);
+    let mark = |upto, also: &[u64]| ReadMark { upto, also: also.to_vec() };
+    assert_eq!(deliveries.read_mark(user(1), stream).await.unwrap(), mark(0, &[]));
+    for (upto, also, after) in [
+        (3, vec![7, 5], mark(3, &[5, 7])),
+        (1, vec![7, 2], mark(3, &[5, 7])),
+        (4, vec![], mark(5, &[7])),
+        (0, vec![6], mark(7, &[])),
+    ] {
+        assert_eq!(deliveries.mark_read(user(1), stream, upto, also).await.unwrap(), after);
+        assert_eq!(deliveries.read_mark(user(1), stream).await.unwrap(), after);
+    }
+    let most = u64::try_from(READ_ALSO_MAX).unwrap();
+    let many = (0..=most).map(|number| 100 + 2 * number).collect();
+    let bounded = deliveries.mark_read(user(1), stream, 0, many).await.unwrap();
+    assert_eq!((bounded.upto, bounded.also.len()), (100, READ_ALSO_MAX));
+    assert_eq!(deliveries.read_mark(user(2), stream).await.unwrap(), mark(0, &[]), "a mark is one person's");
+    deliveries.forget_user(user(1)).await.unwrap();
+    assert_eq!(deliveries.read_mark(user(1), stream).await.unwrap(), mark(0, &[]));
 }
 
 fn user(number: u128) -> UserId {

@@ -6,6 +6,7 @@
 mod cursors;
 mod dead_letters;
 mod devices;
+mod read_marks;
 mod records;
 
 use std::path::Path;
@@ -19,7 +20,7 @@ use uuid::Uuid;
 use crate::Error;
 use crate::deliveries::{
     Cursor, CursorPut, CursorWrite, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetterPage, Deliveries, Device,
-    NAME_BYTES_MAX, PAGE_MAX, PUT_MAX,
+    NAME_BYTES_MAX, PAGE_MAX, PUT_MAX, ReadMark,
 };
 use crate::embedded::database::{Database, Failed, Schema, copy_table};
 
@@ -62,6 +63,7 @@ fn create(transaction: &WriteTransaction) -> Result<(), Failed> {
     transaction.open_table(records::DEAD_LETTERS_BY_USER)?;
     transaction.open_table(records::DEAD_LETTERS_OPEN)?;
     transaction.open_table(records::DEAD_LETTERS_RESOLVED)?;
+    transaction.open_table(records::READ_MARKS)?;
     Ok(())
 }
 
@@ -75,7 +77,8 @@ fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Failed> {
     copy_table(records::DEAD_LETTERS_BY_CLASS, from, to)?;
     copy_table(records::DEAD_LETTERS_BY_USER, from, to)?;
     copy_table(records::DEAD_LETTERS_OPEN, from, to)?;
-    copy_table(records::DEAD_LETTERS_RESOLVED, from, to)
+    copy_table(records::DEAD_LETTERS_RESOLVED, from, to)?;
+    copy_table(records::READ_MARKS, from, to)
 }
 
 #[async_trait]
@@ -122,9 +125,18 @@ impl Deliveries for EmbeddedDeliveries {
         self.database.write(move |txn| devices::sweep(txn, now, max)).await
     }
 
+    async fn read_mark(&self, user: UserId, stream: Uuid) -> Result<ReadMark, Error> {
+        self.database.read(|txn| read_marks::get(&txn.open_table(records::READ_MARKS)?, user, stream))
+    }
+
+    async fn mark_read(&self, user: UserId, stream: Uuid, upto: u64, also: Vec<u64>) -> Result<ReadMark, Error> {
+        self.database.write(move |txn| read_marks::add(txn, user, stream, upto, &also)).await
+    }
+
     async fn forget_user(&self, user: UserId) -> Result<(), Error> {
         let forget = move |txn: &WriteTransaction| {
             dead_letters::forget_all(txn, user)?;
+            read_marks::forget(txn, user)?;
             devices::forget_all(txn, user)
         };
         self.database.write(forget).await

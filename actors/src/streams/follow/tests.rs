@@ -66,6 +66,13 @@ struct Scene {
     heard: Mutex<Vec<String>>,
 }
 
+/// Pushes a message to all who follow.
+async fn publish(streams: &Arc<Streams>, offset: u64) {
+    if let Some(follows) = streams.table().of(Uuid::from_u128(1)) {
+        streams.push(&follows, offset, &frame::text(text(offset).as_str())).await;
+    }
+}
+
 impl Scene {
     /// Follows a stream whose head is `head` after `after`.
     async fn new(class: Class, head: u64, after: u64, change: impl FnOnce(&mut DeliveryConfig)) -> Self {
@@ -89,7 +96,7 @@ impl Scene {
     /// An event becomes durable and is published.
     async fn publish(&self, offset: u64) {
         *self.kept.head.lock() = offset;
-        self.streams.publish(Uuid::from_u128(1), offset, frame::text(text(offset).as_str())).await;
+        publish(&self.streams, offset).await;
     }
 
     /// Lets everything happen that waits for no time to pass.
@@ -149,7 +156,7 @@ async fn what_is_published_while_behind_is_spliced_without_repeats() {
     let scene = Scene::new(Class::Money, 5, 2, |_| {}).await;
     scene.publish(6).await;
     assert_eq!(scene.heard().await, ["3", "4", "5", "6"]);
-    scene.streams.publish(Uuid::from_u128(1), 6, frame::text(text(6).as_str())).await;
+    publish(&scene.streams, 6).await;
     assert_eq!(scene.heard().await, [""; 0], "a repeat");
 }
 

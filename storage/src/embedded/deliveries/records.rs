@@ -36,6 +36,8 @@ pub(super) const DEAD_LETTERS_OPEN: TableDefinition<'_, (u128, u128, u128), ()> 
 /// When it was resolved in µs, dead letter.
 pub(super) const DEAD_LETTERS_RESOLVED: TableDefinition<'_, (u64, u128), ()> =
     TableDefinition::new("dead_letters_resolved");
+/// User, stream → the offsets of a read mark: `upto`, then each beyond it, little-endian.
+pub(super) const READ_MARKS: TableDefinition<'_, (u128, u128), &[u8]> = TableDefinition::new("read_marks");
 
 /// A device of a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
