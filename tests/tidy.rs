@@ -251,6 +251,9 @@ fn every_key_of_the_configuration_is_in_the_manual() {
         ("src/edge/listener.rs", "ListenerConfig", "edge.listener."),
         ("src/edge/websocket.rs", "WebSocketConfig", "edge.websocket."),
         ("actors/src/config.rs", "LedgerConfig", "ledger."),
+        ("domain/src/delivery/policy.rs", "Policy", "delivery.money."),
+        ("domain/src/delivery/policy.rs", "Policy", "delivery.notice."),
+        ("domain/src/delivery/policy.rs", "Policy", "delivery.chat."),
         ("actors/src/rooms/config.rs", "RoomsConfig", "rooms."),
         ("actors/src/rooms/config.rs", "RetentionConfig", "rooms.retention."),
     ] {
