@@ -4,7 +4,8 @@
 //! shard sums to zero per currency; dense offsets and entries, `balance_after` as the prefix sum, no account below
 //! zero; one effect and one credit a transfer id; holds resolved once, captures within them; refunds within their
 //! originals; that what channels gave, booked and have in transit agrees to the last credit; and that positions,
-//! checkpoint rows, event rows and cells of the views are what the replay makes them.
+//! checkpoint rows, event rows and cells of the views are what the replay makes them. And the journal of rooms, as far as
+//! retention has left it ([`rooms`]).
 //!
 //! Memory: about 200 bytes an account, 8 bytes an effect and 8 a credit, and what is open on the shards. Ids are kept as 64 bits; two that meet are told apart by a second reading.
 //!
@@ -15,6 +16,7 @@ mod channels;
 mod ids;
 mod live;
 mod replay;
+mod rooms;
 mod rows;
 mod second;
 
@@ -98,7 +100,8 @@ pub async fn stopped(config: &Arc<Config>, out: &Output) -> Result<(), Failure> 
     let positions = views.as_ref().map_or_else(|| Ok(Vec::new()), EmbeddedViews::positions)?;
     let scan = || Scan::of_files(&config.data, Space::Ledger, store.shards);
     let check = views.as_ref().map(|views| ViewsCheck::new(views as &dyn Views, Evidence::Place));
-    let verified = verify(&scan, store.shards, check, positions, out).await?;
+    let mut verified = verify(&scan, store.shards, check, positions, out).await?;
+    verified.notes.extend(rooms::check(&config.data, store.shards).await.map_err(Failure::from)?);
     verified.print(begun, out).await;
     Ok(())
 }
@@ -139,6 +142,8 @@ pub async fn running(context: &Context, out: &Output) -> Result<(), Failure> {
     let check = ViewsCheck::new(&*stores.views, Evidence::Bytes);
     let mut verified = verify(&scan, context.shards, Some(check), positions, out).await?;
     verified.notes.push(live::check(context).await?);
+    let rooms = rooms::check(&context.app.config.data, context.shards).await;
+    verified.notes.extend(rooms.map_err(Failure::from)?);
     verified.print(begun, out).await;
     Ok(())
 }
