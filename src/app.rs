@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use actors::clock::WallClock;
+use actors::dead_letters::DeadLetterBox;
 use actors::ledger::Ledger;
 use actors::rooms::chat::Chat;
+use actors::streams::Streams;
 use domain::ids::{AccountId, UserId};
 use domain::ledger::Opening;
 use domain::money::Currency;
@@ -53,6 +55,10 @@ pub struct App {
     pub currency: Currency,
     /// Ends connections of people who are signed out.
     pub sessions: SessionsHandle,
+    /// Who follows which stream.
+    pub streams: Arc<Streams>,
+    /// What failed for good.
+    pub dead_letters: DeadLetterBox,
     /// Whether the node serves.
     pub readiness: Arc<Readiness>,
     /// Writes the metrics as Prometheus reads them.

@@ -25,8 +25,8 @@ use crate::command::failure::{Exit, Failure};
 use crate::command::output::Output;
 use crate::command::progress::Bar;
 use crate::config::Config;
-use crate::node::stores::LedgerStores;
-use crate::node::{Assembly, NoFollowers};
+use crate::node::stores::SpaceStores;
+use crate::node::{Assembly, Publishers};
 
 /// What is asked of an open store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,7 +108,9 @@ pub struct Context {
     /// The node's parts.
     pub app: Arc<App>,
     /// The journal and the views.
-    pub stores: Arc<LedgerStores>,
+    pub stores: Arc<SpaceStores>,
+    /// The same of rooms.
+    pub room_stores: Arc<SpaceStores>,
     /// How many shards there are.
     pub shards: ShardCount,
 }
@@ -171,8 +173,7 @@ async fn run_here(
         Operation::RebuildViews => rebuild::run(config, out).await,
         operation => {
             let bar = Bar::new("bringing the views up");
-            let publisher = Arc::new(NoFollowers);
-            let opened = Assembly::open(Arc::clone(config), metrics, publisher, false, &|at| bar.at(at)).await;
+            let opened = Assembly::open(Arc::clone(config), metrics, Publishers::none(), false, &|at| bar.at(at)).await;
             bar.clear();
             let assembly = opened?;
             let done = assembly.context().run(operation, out).await;

@@ -9,5 +9,6 @@ pub mod gate;
 pub mod limits;
 pub mod listener;
 pub mod metrics;
+pub mod request_id;
 pub mod socket;
 pub mod websocket;

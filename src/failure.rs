@@ -10,6 +10,7 @@ use actors::call::CommandError;
 use domain::ids::TransferId;
 use domain::ledger::Refusal;
 use protocol::code::Code;
+use protocol::frame::server::ErrorFrame;
 use protocol::problem::{FieldCode, FieldError, Problem};
 
 /// When a caller should come back if nobody said.
@@ -85,6 +86,17 @@ impl Failure {
         problem.retry_after_ms = self.retry_after_ms();
         problem.transfer_id = self.transfer;
         problem
+    }
+
+    /// The same for a WebSocket.
+    pub fn frame(self) -> ErrorFrame {
+        ErrorFrame {
+            message: self.message.as_deref().unwrap_or(self.code.message()).into(),
+            retry_after_ms: self.retry_after_ms(),
+            errors: self.errors,
+            transfer_id: self.transfer,
+            ..ErrorFrame::of(self.code)
+        }
     }
 }
 

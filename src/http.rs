@@ -10,6 +10,8 @@ pub mod auth;
 pub mod body;
 pub mod config;
 pub mod context;
+pub mod dead_letters;
+pub mod delivery;
 pub mod envelope;
 pub mod extract;
 pub mod health;
@@ -98,8 +100,12 @@ fn documented() -> (Router<Arc<App>>, OpenApi) {
         .routes(routes!(server::disconnect))
         .routes(routes!(admin::freeze))
         .routes(routes!(admin::unfreeze))
-        .routes(routes!(admin::dead_letters))
-        .routes(routes!(admin::dead_letter));
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::one, dead_letters::purge))
+        .routes(routes!(dead_letters::redrive))
+        .routes(routes!(dead_letters::redrive_all))
+        .routes(routes!(dead_letters::progress))
+        .routes(routes!(delivery::delivery));
     let (router, mut document) = OpenApiRouter::with_openapi(openapi::described())
         .nest("/api/v1", api)
         .routes(routes!(health::health))

@@ -12,4 +12,5 @@ pub mod node;
 pub mod present;
 pub mod rooms;
 pub mod telemetry;
+pub mod trace;
 pub mod wallet;

@@ -9,18 +9,22 @@ mod desk;
 mod door;
 mod presenter;
 mod supervisor;
+mod topics;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actors::node::Publisher;
 use actors::outbox::frame;
+use actors::rooms::hall::RoomPublisher;
 use actors::session::SessionContext;
 use actors::sessions::SessionsMessage;
 use actors::streams::account::AccountStreams;
-use actors::streams::{Streams, StreamsArgs, StreamsPublisher};
+use actors::streams::publishing::{StreamEvent, StreamsArgs, StreamsPublisher};
+use actors::streams::room::RoomStreams;
 use domain::ids::{LoginId, ShardId, UserId};
 use domain::ledger::Event;
+use domain::room::RoomEvent;
 use parking_lot::RwLock;
 use protocol::frame::ServerFrame;
 use protocol::frame::server::Drain;
@@ -33,20 +37,47 @@ use crate::edge::gate::Gate;
 use crate::edge::websocket::WebSockets;
 use crate::live::door::LiveDoor;
 use crate::live::supervisor::{Supervisor, SupervisorArgs};
+use crate::live::topics::AppTopics;
+use crate::node::Publishers;
 
 /// How long after the notice of a drain clients may take to reconnect elsewhere, at random.
 const DRAIN_SPREAD: Duration = Duration::from_secs(2);
 
-/// A publisher that publishes to nobody until the streams are there: shards open before.
+/// Publishers that publish to nobody until the streams are there: shards open before.
 #[derive(Default)]
-pub struct LatePublisher {
-    publisher: OnceLock<Arc<StreamsPublisher>>,
+pub struct LatePublishers {
+    accounts: Arc<Late<Event>>,
+    rooms: Arc<Late<RoomEvent>>,
 }
 
-impl Publisher for LatePublisher {
+impl LatePublishers {
+    /// As the actors are given them.
+    pub fn publishers(&self) -> Publishers {
+        Publishers { accounts: Arc::clone(&self.accounts) as _, rooms: Arc::clone(&self.rooms) as _ }
+    }
+}
+
+/// One of them. Set once: a node starts its live part once.
+struct Late<E: StreamEvent>(OnceLock<Arc<StreamsPublisher<E>>>);
+
+impl<E: StreamEvent> Default for Late<E> {
+    fn default() -> Self {
+        Self(OnceLock::new())
+    }
+}
+
+impl Publisher for Late<Event> {
     fn publish(&self, shard: ShardId, events: &[Arc<Event>]) {
-        if let Some(publisher) = self.publisher.get() {
-            publisher.publish(shard, events);
+        if let Some(publisher) = self.0.get() {
+            Publisher::publish(&**publisher, shard, events);
+        }
+    }
+}
+
+impl RoomPublisher for Late<RoomEvent> {
+    fn publish(&self, shard: ShardId, events: &[Arc<RoomEvent>]) {
+        if let Some(publisher) = self.0.get() {
+            RoomPublisher::publish(&**publisher, shard, events);
         }
     }
 }
@@ -81,36 +112,49 @@ pub struct Live {
 }
 
 impl Live {
-    /// Starts streams and sessions, and lets `publisher` publish.
+    /// Starts streams and sessions, and lets `late` publish.
     ///
     /// # Errors
     /// The actors do not start.
     pub async fn start(
         app: &Arc<App>,
-        publisher: &LatePublisher,
+        late: &LatePublishers,
         gate: Arc<Gate>,
         stop: CancellationToken,
     ) -> Result<Self, Failure> {
         let delivery = &app.config.delivery;
-        let streams = Streams::new(app.epoch.clone(), delivery.clone(), rand::random());
+        let streams = Arc::clone(&app.streams);
         let presenter = Arc::new(presenter::AppPresenter(Arc::clone(app)));
-        let accounts = AccountStreams::new(app.ledger.clone(), presenter, app.epoch.clone(), &delivery.money);
-        let streams_publisher = StreamsPublisher::new(Arc::clone(&streams));
+        let accounts =
+            AccountStreams::new(app.ledger.clone(), Arc::clone(&presenter) as _, app.epoch.clone(), &delivery.money);
+        let (chat, clock) = (app.chat.clone(), Arc::clone(&app.clock));
+        let rooms = RoomStreams::new(chat, presenter, clock, app.epoch.clone(), &delivery.notice);
         let websocket = &app.config.edge.websocket;
+        let topics = AppTopics { app: Arc::clone(app), accounts: Arc::clone(&accounts), rooms: Arc::clone(&rooms) };
+        let desk = desk::AppDesk { app: Arc::clone(app), streams: Arc::clone(&streams) };
         let context = Arc::new(SessionContext {
-            topics: Arc::new(Arc::clone(&accounts)),
+            topics: Arc::new(topics),
             streams: Arc::clone(&streams),
             deliveries: Arc::clone(&app.deliveries),
-            desk: Arc::new(desk::AppDesk(Arc::clone(app))),
+            desk: Arc::new(desk),
             clock: Arc::clone(&app.clock),
             heartbeat_ms: websocket.heartbeat_ms.into(),
         });
-        let streams_args = StreamsArgs { streams, accounts, publisher: Arc::clone(&streams_publisher) };
-        let args = SupervisorArgs { streams: streams_args, sessions: app.sessions.clone() };
+        let of_accounts = StreamsPublisher::new(Arc::clone(&streams));
+        let of_rooms = StreamsPublisher::new(Arc::clone(&streams));
+        let args = SupervisorArgs {
+            accounts: StreamsArgs {
+                streams: Arc::clone(&streams),
+                encode: accounts,
+                publisher: Arc::clone(&of_accounts),
+            },
+            rooms: StreamsArgs { streams, encode: rooms, publisher: Arc::clone(&of_rooms) },
+            sessions: app.sessions.clone(),
+        };
         let failed = |error: ractor::SpawnErr| Failure::failed(format!("streams and sessions do not start: {error}"));
         Actor::spawn(None, Supervisor, args).await.map_err(failed)?;
-        // Set once: a node starts its live part once.
-        publisher.publisher.set(streams_publisher).ok();
+        late.accounts.0.set(of_accounts).ok();
+        late.rooms.0.set(of_rooms).ok();
         let door = LiveDoor::new(Arc::clone(app), context);
         let websockets = WebSockets::new(door, websocket.clone(), gate, &app.config.edge.listener, stop.clone());
         tokio::spawn(websockets.heartbeats().run(stop));

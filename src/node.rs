@@ -5,7 +5,6 @@
 
 pub mod dead_letters;
 pub mod readiness;
-pub mod room_stores;
 pub mod root;
 pub mod serve;
 pub mod store;
@@ -16,20 +15,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::clock::{BusinessZone, WallClock};
-use actors::dead_letters::DeadLetterBox;
+use actors::dead_letters::{DeadLetterBox, DeadLettersArgs};
 use actors::ledger::Ledger;
-use actors::node::{LocalLink, Node, Publisher, Stores};
+use actors::node::{LocalLink, Node, Opening, Publisher, Stores, Unopened};
 use actors::rooms::chat::Chat;
-use actors::rooms::hall::Hall;
+use actors::rooms::hall::{Hall, RoomPublisher, RoomStores};
 use actors::rooms::{RoomsArgs, RoomsMessage};
 use actors::shards::ShardsMessage;
+use actors::streams::Streams;
 use domain::ids::ShardId;
 use domain::ledger::Event;
+use domain::room::RoomEvent;
 use metrics_exporter_prometheus::PrometheusHandle;
 use ractor::{Actor, ActorRef};
 use storage::embedded::rate_limits::EmbeddedRateLimits;
+use storage::journal::Space;
 use storage::sealing::Sealer;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -42,12 +44,10 @@ use crate::http::auth::tokens::Tokens;
 use crate::live::SessionsHandle;
 use crate::node::dead_letters::LedgerDeadLetters;
 use crate::node::readiness::Readiness;
-use crate::node::room_stores::RoomStores;
 use crate::node::root::{Root, RootArgs, RootMessage};
 use crate::node::store::{Layout, Store};
-use crate::node::stores::{LedgerStores, PeopleStores, Watcher};
+use crate::node::stores::{PeopleStores, SpaceStores, Watcher};
 use crate::present::people::People;
-use crate::rooms::publisher::LateRoomPublisher;
 
 /// Who hears of durable events while no stream of this node has followers: nobody.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,18 +57,38 @@ impl Publisher for NoFollowers {
     fn publish(&self, _: ShardId, _: &[Arc<Event>]) {}
 }
 
+impl RoomPublisher for NoFollowers {
+    fn publish(&self, _: ShardId, _: &[Arc<RoomEvent>]) {}
+}
+
+/// Who hears of durable events.
+#[derive(Clone)]
+pub struct Publishers {
+    /// Of accounts.
+    pub accounts: Arc<dyn Publisher>,
+    /// Of rooms.
+    pub rooms: Arc<dyn RoomPublisher>,
+}
+
+impl Publishers {
+    /// Nobody.
+    pub fn none() -> Self {
+        Self { accounts: Arc::new(NoFollowers), rooms: Arc::new(NoFollowers) }
+    }
+}
+
 /// A node without sockets.
 pub struct Assembly {
     /// What its edge sees.
     pub app: Arc<App>,
-    /// The journal and the views.
-    pub stores: Arc<LedgerStores>,
+    /// The journal of the ledger and its views.
+    pub stores: Arc<SpaceStores>,
+    /// The same of rooms.
+    pub room_stores: Arc<SpaceStores>,
     /// The locked store.
     pub store: Store,
     /// Cancelled when the node is of no use any more.
     pub broken: CancellationToken,
-    /// Who hears of durable events of rooms.
-    pub room_publisher: LateRoomPublisher,
     root: ActorRef<RootMessage>,
     shards: ActorRef<ShardsMessage>,
     rooms: ActorRef<RoomsMessage>,
@@ -82,7 +102,7 @@ impl Assembly {
     pub async fn open(
         config: Arc<Config>,
         metrics: PrometheusHandle,
-        publisher: Arc<dyn Publisher>,
+        publishers: Publishers,
         make: bool,
         watch: Watcher<'_>,
     ) -> Result<Self, Failure> {
@@ -93,14 +113,16 @@ impl Assembly {
         let tokens = Tokens::load(&config.auth, &keys).map_err(|error| Failure::usage(error.to_string()))?;
         let tokens = Arc::new(tokens);
         // Opening blocks on the disk. Nothing else runs yet that it could hold up.
-        let stores = Arc::new(tokio::task::block_in_place(|| LedgerStores::open(&store, &config))?);
+        let open = |space| tokio::task::block_in_place(|| SpaceStores::open(&store, &config, space)).map(Arc::new);
+        let (stores, room_stores) = (open(Space::Ledger)?, open(Space::Rooms)?);
         let people = tokio::task::block_in_place(|| PeopleStores::open(&store, &keys))?;
         stores.catch_up(&store, &config, watch).await?;
-        let room_stores = tokio::task::block_in_place(|| RoomStores::open(&store, &config))?;
-        room_stores.catch_up(&store, &config).await?;
+        room_stores.catch_up(&store, &config, watch).await?;
 
         let zone = BusinessZone::new(&store.founding.business_zone)
             .ok_or_else(|| Failure::damaged(format!("{}: an unknown business zone", layout.founding().display())))?;
+        let post = DeadLetterBox::default();
+        let streams = Streams::new(store.founding.epoch.clone(), config.delivery.clone(), post.clone(), rand::random());
         let node = Arc::new(Node::new(
             store.shards,
             config.ledger.clone(),
@@ -108,26 +130,33 @@ impl Assembly {
             Arc::clone(&clock),
             Stores { journal: Arc::clone(&stores.journal) as _, views: Arc::clone(&stores.views) as _ },
             Arc::new(LocalLink),
-            publisher,
-            DeadLetterBox::default(),
+            publishers.accounts,
+            post.clone(),
         ));
-        let broken = CancellationToken::new();
-        let dead_letters = Arc::new(LedgerDeadLetters::new(people.deliveries()));
-        let args = RootArgs { node: Arc::clone(&node), dead_letters, broken: broken.clone() };
-        let failed =
-            |error: &dyn std::fmt::Display| Failure::failed(format!("the node's actors do not start: {error}"));
-        let (root, _) = Actor::spawn(None, Root, args).await.map_err(|error| failed(&error))?;
-        let shards = open_shards(&root, &node).await?;
-        let room_publisher = LateRoomPublisher::default();
         let hall = Arc::new(Hall::new(
             store.shards,
             config.rooms.clone(),
             Arc::clone(&clock),
-            room_stores.ports(),
-            Arc::new(room_publisher.clone()),
+            RoomStores { journal: Arc::clone(&room_stores.journal) as _, views: Arc::clone(&room_stores.views) as _ },
+            publishers.rooms,
         ));
-        let args = RoomsArgs { hall: Arc::clone(&hall), retention: Some(room_stores.retention()) };
-        let rooms = open_rooms(&root, args).await?;
+        let retention = Some(Arc::clone(&room_stores.journal) as _);
+        let rooms = RoomsArgs { hall: Arc::clone(&hall), retention };
+        let broken = CancellationToken::new();
+        let dead_letters = DeadLettersArgs {
+            store: Arc::new(LedgerDeadLetters::new(people.deliveries())),
+            deliveries: people.deliveries(),
+            streams: Arc::clone(&streams),
+            clock: Arc::clone(&clock),
+            post: post.clone(),
+        };
+        let args = RootArgs { node: Arc::clone(&node), rooms, dead_letters, broken: broken.clone() };
+        let failed =
+            |error: &dyn std::fmt::Display| Failure::failed(format!("the node's actors do not start: {error}"));
+        let (root, _) = Actor::spawn(None, Root, args).await.map_err(|error| failed(&error))?;
+        let all = usize::from(store.shards.get());
+        let shards = opened(&root, |reply| RootMessage::StartShards { reply }, &node.opening, all).await?;
+        let rooms = opened(&root, |reply| RootMessage::StartRooms { reply }, &hall.opening, all).await?;
 
         let access = tokio::task::block_in_place(|| Access::new(&config.auth, people.identity()))
             .map_err(|_| Failure::failed("the system has no random bytes"))?;
@@ -135,7 +164,7 @@ impl Assembly {
             access: Arc::new(access),
             people: Arc::new(People::new(people.identity())),
             ledger: Ledger::new(Arc::clone(&node)),
-            chat: Chat::new(hall),
+            chat: Chat::new(Arc::clone(&hall)),
             identity: people.identity(),
             deliveries: people.deliveries(),
             rate_limits: Arc::new(EmbeddedRateLimits::default()),
@@ -145,26 +174,34 @@ impl Assembly {
             epoch: store.founding.epoch.clone(),
             currency: store.currency,
             sessions: SessionsHandle::default(),
-            readiness: Arc::new(Readiness::new(node)),
+            streams,
+            dead_letters: post,
+            readiness: Arc::new(Readiness::new(node, hall, config.delivery.dead_letters_per_minute_max)),
             config,
             metrics,
         });
-        Ok(Self { app, stores, store, broken, room_publisher, root, shards, rooms })
+        Ok(Self { app, stores, room_stores, store, broken, root, shards, rooms })
     }
 
     /// What operations work with.
     pub fn context(&self) -> Context {
-        Context { app: Arc::clone(&self.app), stores: Arc::clone(&self.stores), shards: self.store.shards }
+        let (stores, room_stores) = (Arc::clone(&self.stores), Arc::clone(&self.room_stores));
+        Context { app: Arc::clone(&self.app), stores, room_stores, shards: self.store.shards }
+    }
+
+    /// The stores of each space.
+    pub fn spaces(&self) -> [Arc<SpaceStores>; 2] {
+        [Arc::clone(&self.stores), Arc::clone(&self.room_stores)]
     }
 
     /// Appends what is in flight, gives the shards up and ends the actors, within `patience`.
     pub async fn close(self, patience: Duration) {
-        let (reply, closed) = oneshot::channel();
-        let asked = self.shards.cast(ShardsMessage::Close { reply }).is_ok();
-        let (reply, rooms_closed) = oneshot::channel();
-        let rooms_asked = self.rooms.cast(RoomsMessage::Close { reply }).is_ok();
-        let both = async { closed.await.is_ok() && rooms_closed.await.is_ok() };
-        if !asked || !rooms_asked || tokio::time::timeout(patience, both).await != Ok(true) {
+        let (ledger, ledger_closed) = oneshot::channel();
+        let (rooms, rooms_closed) = oneshot::channel();
+        let asked = self.shards.cast(ShardsMessage::Close { reply: ledger }).is_ok()
+            && self.rooms.cast(RoomsMessage::Close { reply: rooms }).is_ok();
+        let closed = async { (ledger_closed.await, rooms_closed.await) };
+        if !asked || tokio::time::timeout(patience, closed).await.is_err() {
             // What was answered is durable; what was not is found again from the journal.
             tracing::warn!(?patience, "the shards did not close in time");
         }
@@ -172,34 +209,25 @@ impl Assembly {
     }
 }
 
-/// Opens all shards, or says why one does not open.
-async fn open_shards(root: &ActorRef<RootMessage>, node: &Node) -> Result<ActorRef<ShardsMessage>, Failure> {
+/// Opens `all` shards of a space, or says why one does not open.
+async fn opened<T>(
+    root: &ActorRef<RootMessage>,
+    start: impl FnOnce(oneshot::Sender<ActorRef<T>>) -> RootMessage,
+    opening: &watch::Sender<Opening>,
+    all: usize,
+) -> Result<ActorRef<T>, Failure> {
     let ended = || Failure::failed("the node's actors ended while its shards were opened");
-    let mut opening = node.opening.subscribe();
+    let mut opening = opening.subscribe();
     let (reply, started) = oneshot::channel();
-    root.cast(RootMessage::StartShards { reply }).map_err(|_| ended())?;
+    root.cast(start(reply)).map_err(|_| ended())?;
     let shards = started.await.map_err(|_| ended())?;
-    let all = usize::from(node.shards.get());
     let state = opening.wait_for(|opening| opening.open == all || opening.error.is_some()).await;
     let error = state.map_err(|_| ended())?.error.clone();
     match error {
-        Some(error) => Err(Failure::failed(format!("a shard does not open: {error}"))),
+        Some(Unopened { shard, error, damaged }) => {
+            let message = format!("shard {shard} does not open: {error}");
+            Err(if damaged { Failure::damaged(message) } else { Failure::failed(message) })
+        }
         None => Ok(shards),
-    }
-}
-
-/// Opens all shards of rooms, or says why one does not open.
-async fn open_rooms(root: &ActorRef<RootMessage>, args: RoomsArgs) -> Result<ActorRef<RoomsMessage>, Failure> {
-    let ended = || Failure::failed("the node's actors ended while its rooms were opened");
-    let mut opening = args.hall.opening.subscribe();
-    let all = usize::from(args.hall.shards.get());
-    let (reply, started) = oneshot::channel();
-    root.cast(RootMessage::StartRooms { args, reply }).map_err(|_| ended())?;
-    let rooms = started.await.map_err(|_| ended())?;
-    let state = opening.wait_for(|opening| opening.open == all || opening.error.is_some()).await;
-    let error = state.map_err(|_| ended())?.error.clone();
-    match error {
-        Some(error) => Err(Failure::failed(format!("a shard of rooms does not open: {error}"))),
-        None => Ok(rooms),
     }
 }

@@ -7,4 +7,5 @@ pub mod event;
 pub mod hold;
 pub mod note;
 pub mod people;
+pub mod room;
 pub mod transaction;

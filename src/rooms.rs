@@ -5,7 +5,6 @@
 
 pub mod managing;
 pub mod notices;
-pub mod publisher;
 pub mod reading;
 mod refusal;
 pub mod serving;

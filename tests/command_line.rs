@@ -7,6 +7,8 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+#[path = "command_line/calling.rs"]
+mod calling;
 #[path = "command_line/configuring.rs"]
 mod configuring;
 #[path = "command_line/operating.rs"]

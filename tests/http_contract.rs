@@ -1,6 +1,8 @@
 //! The HTTP contract, against the real router over the real embedded stores, through a real socket.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops where it fails")]
 
+#[path = "http_contract/concurrency.rs"]
+mod concurrency;
 #[path = "http_contract/node.rs"]
 mod node;
 #[path = "http_contract/problems.rs"]

@@ -90,6 +90,25 @@ fn every_error_code_has_its_paragraph() {
 }
 
 #[test]
+fn every_error_code_is_answered_somewhere() {
+    let source = read("protocol/src/code.rs");
+    let variant = |line: &str| line.trim().split_once(" = \"").map(|(name, _)| name.to_owned());
+    let declared = without_tests(&source).lines().filter(|line| line.trim_end().ends_with(';')).filter_map(variant);
+    let declared: Vec<_> = declared.filter(|name| name.bytes().all(|byte| byte.is_ascii_alphabetic())).collect();
+    assert!(declared.len() > 40, "only {} codes were found", declared.len());
+    let of_servers = ["actors/src", "protocol/src", "src"].iter().flat_map(|folder| rust_files(folder));
+    let texts: Vec<_> = of_servers.filter(|file| file != "protocol/src/code.rs").map(|file| read(&file)).collect();
+    // Not as the beginning of a longer name.
+    let names = |text: &str, name: &str| {
+        let mut ends = text.match_indices(name).map(|(at, _)| text[at + name.len()..].chars().next());
+        ends.any(|next| !next.is_some_and(char::is_alphanumeric))
+    };
+    let is_answered = |name: &String| texts.iter().any(|text| names(without_tests(text), &format!("Code::{name}")));
+    let silent: Vec<_> = declared.iter().filter(|name| !is_answered(name)).collect();
+    assert!(silent.is_empty(), "nothing answers {silent:?}");
+}
+
+#[test]
 fn every_frame_has_its_paragraph() {
     let source = read("protocol/src/frame/decode.rs");
     // As in `"hello" => ClientFrame::Hello(…)`.
@@ -232,6 +251,8 @@ fn every_key_of_the_configuration_is_in_the_manual() {
         ("src/edge/listener.rs", "ListenerConfig", "edge.listener."),
         ("src/edge/websocket.rs", "WebSocketConfig", "edge.websocket."),
         ("actors/src/config.rs", "LedgerConfig", "ledger."),
+        ("actors/src/rooms/config.rs", "RoomsConfig", "rooms."),
+        ("actors/src/rooms/config.rs", "RetentionConfig", "rooms.retention."),
     ] {
         let source = read(file);
         let (_, after) = source.split_once(&format!("pub struct {name} {{\n")).unwrap_or_default();

@@ -101,11 +101,14 @@ pub struct DeliveryConfig {
     pub notice: Policy,
     /// Of rooms.
     pub chat: Policy,
+    /// Dead letters a minute above which `/health` says `degraded`. Default 60.
+    pub dead_letters_per_minute_max: u32,
 }
 
 impl Default for DeliveryConfig {
     fn default() -> Self {
-        Self { money: Policy::of(Class::Money), notice: Policy::of(Class::Notice), chat: Policy::of(Class::Chat) }
+        let [money, notice, chat] = Class::ALL.map(Policy::of);
+        Self { money, notice, chat, dead_letters_per_minute_max: 60 }
     }
 }
 

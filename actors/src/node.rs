@@ -75,7 +75,18 @@ pub struct Opening {
     /// How many are open.
     pub open: usize,
     /// Why the last that could not be opened could not.
-    pub error: Option<String>,
+    pub error: Option<Unopened>,
+}
+
+/// Why a shard could not be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unopened {
+    /// Which.
+    pub shard: ShardId,
+    /// What went wrong, and where in the store if it is damaged.
+    pub error: String,
+    /// The store is damaged: trying again does not help.
+    pub damaged: bool,
 }
 
 impl Node {

@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::room_shard::{RoomShard, RoomShardArgs, RoomShardMessage};
 use crate::rooms::hall::Hall;
+use crate::shards::unopened;
 
 pub mod call;
 pub mod chat;
@@ -134,7 +135,7 @@ impl Actor for Rooms {
         state: &mut RoomsState,
     ) -> Result<(), ActorProcessingErr> {
         match event {
-            SupervisionEvent::ActorFailed(actor, error) => state.failed(&me, actor.get_id(), &error.to_string()),
+            SupervisionEvent::ActorFailed(actor, error) => state.failed(&me, actor.get_id(), &error),
             SupervisionEvent::ActorTerminated(actor, _, _) => state.ended(actor.get_id()),
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
         }
@@ -174,20 +175,20 @@ impl RoomsState {
     }
 
     /// A shard has failed: its ownership is over, and it is opened again after a while.
-    fn failed(&mut self, me: &ActorRef<RoomsMessage>, actor: ActorId, error: &str) {
+    fn failed(&mut self, me: &ActorRef<RoomsMessage>, actor: ActorId, error: &ActorProcessingErr) {
         let Some(shard) = self.actors.remove(&actor) else { return };
         self.shards.remove(&shard);
         if let Some(shared) = self.hall.shard(shard) {
             shared.stop();
         }
         self.hall.route(shard, None);
-        self.hall.opening.send_modify(|opening| opening.error = Some(error.to_owned()));
+        self.hall.opening.send_modify(|opening| opening.error = Some(unopened(shard, error)));
         let now = Instant::now();
         let (failures, last) = self.failures.entry(shard).or_insert((0, now));
         *failures = if now.duration_since(*last) > STEADY { 1 } else { failures.saturating_add(1) };
         *last = now;
         let wait = BACK_OFF.saturating_mul(1 << (*failures - 1).min(10)).min(BACK_OFF_MAX);
-        tracing::error!(%shard, error, ?wait, "a shard of rooms failed and is opened again");
+        tracing::error!(%shard, %error, ?wait, "a shard of rooms failed and is opened again");
         crate::metrics::restarted("room_shard");
         let me = me.clone();
         tokio::spawn(async move {

@@ -8,7 +8,6 @@
 //! Bounds: frames in flight by permits, subscriptions by the protocol's limit. When it dies its
 //! supervisor closes the connection with 1012, and the client resumes.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +15,9 @@ use async_trait::async_trait;
 use domain::delivery;
 use domain::ids::{AccountId, DeviceId, LoginId, SessionId, UserId};
 use domain::time::Timestamp;
+use futures_util::future::BoxFuture;
 use protocol::code::Code;
-use protocol::frame::client::{Ack, Auth, Call, Hello, Nack, Publish, Subscription};
+use protocol::frame::client::{Ack, Auth, Call, Hello, Nack, Publish, Signal, Subscribe, Subscription};
 use protocol::frame::server::{ErrorFrame, Gap, Pong, Reply, Subscribed, Welcome};
 use protocol::frame::{ClientFrame, FrameError, GapReason, Place, ServerFrame, StreamName};
 use protocol::json::Json;
@@ -61,9 +61,6 @@ pub struct Calling {
     pub device: Option<DeviceId>,
 }
 
-/// A message that its room has, in its place among all others: what it is answered with once it is durable.
-pub type Published = Pin<Box<dyn Future<Output = Result<Json, Box<ErrorFrame>>> + Send>>;
-
 /// What sessions need of the node's edge: tokens, and the commands that HTTP has as well.
 #[async_trait]
 pub trait Desk: Send + Sync + 'static {
@@ -73,10 +70,16 @@ pub trait Desk: Send + Sync + 'static {
     /// Does what is called for, and answers as HTTP would.
     async fn call(&self, calling: Calling, call: Call) -> Result<Json, Box<ErrorFrame>>;
 
-    /// Hands a message to its room. Messages that are handed over one after another are published in that
-    /// order; that they are durable is waited for by who wants to.
-    async fn publish(&self, calling: Calling, publish: Publish) -> Result<Published, Box<ErrorFrame>>;
+    /// Hands a message to its room, and answers with what its outcome is waited for by: messages that are handed one
+    /// after another stand in the room in that order.
+    async fn publish(&self, calling: Calling, publish: Publish) -> Answering;
+
+    /// Lets a signal out to who follows the room, if the caller may write there.
+    async fn signal(&self, calling: Calling, signal: Signal) -> Result<(), Code>;
 }
+
+/// An answer that is waited for.
+pub type Answering = BoxFuture<'static, Result<Json, Box<ErrorFrame>>>;
 
 /// What all sessions of a node share.
 pub struct SessionContext {
@@ -207,8 +210,7 @@ impl SessionState {
     }
 
     fn refuse(&self, id: Option<Box<str>>, stream: Option<StreamName>, code: Code) {
-        let message = code.message().into();
-        self.send(&ServerFrame::Error(ErrorFrame { id, stream, code, message, retry_after_ms: None }));
+        self.send(&ServerFrame::Error(ErrorFrame { id, stream, ..ErrorFrame::of(code) }));
     }
 
     /// Welcomes, then answers each subscription in order, each before anything of its stream.
@@ -252,13 +254,8 @@ impl SessionState {
             match frame {
                 Ok(frame) => self.frame(frame, permit.as_ref()).await,
                 Err(error) => {
-                    let refused = ErrorFrame {
-                        id: error.id,
-                        stream: None,
-                        code: error.code,
-                        message: error.message.to_string().into(),
-                        retry_after_ms: None,
-                    };
+                    let message = error.message.to_string().into();
+                    let refused = ErrorFrame { id: error.id, message, ..ErrorFrame::of(error.code) };
                     self.send(&ServerFrame::Error(refused));
                 }
             }
@@ -270,9 +267,10 @@ impl SessionState {
             ClientFrame::Hello(_) => self.outbox.close(CloseCode::Policy, "hello comes once"),
             ClientFrame::Auth(auth) => self.auth(auth).await,
             ClientFrame::Subscribe(subscribe) => {
-                let subscription = Subscription { stream: subscribe.stream, after: subscribe.after };
+                let Subscribe { id, stream, after, last } = subscribe;
+                let subscription = Subscription { stream, after, last };
                 let known = self.known(&subscription.stream).await;
-                self.subscribe(Some(subscribe.id), &subscription, known).await;
+                self.subscribe(Some(id), &subscription, known).await;
             }
             ClientFrame::Unsubscribe(unsubscribe) => {
                 self.unsubscribe(&unsubscribe.stream).await;
@@ -282,15 +280,23 @@ impl SessionState {
             }
             ClientFrame::Ack(ack) => self.ack(&ack).await,
             ClientFrame::Nack(nack) => self.nack(&nack),
-            ClientFrame::Call(call) => self.call(call, permit.cloned()),
-            ClientFrame::Publish(publish) => self.publish(publish, permit.cloned()).await,
-            ClientFrame::Signal(_) => self.send(&ServerFrame::Error(ErrorFrame {
-                id: None,
-                stream: None,
-                code: Code::StreamUnknown,
-                message: "this node has no followers of rooms to signal to".into(),
-                retry_after_ms: None,
-            })),
+            ClientFrame::Call(call) => {
+                let (calling, context, id) = (self.calling(), Arc::clone(&self.context), call.id.clone());
+                self.answer(id, async move { context.desk.call(calling, call).await }, permit.cloned());
+            }
+            ClientFrame::Publish(publish) => {
+                let id = publish.id.clone();
+                let outcome = self.context.desk.publish(self.calling(), publish).await;
+                self.answer(id, outcome, permit.cloned());
+            }
+            ClientFrame::Signal(signal) => {
+                let stream = StreamName::Room(signal.room.to_string().into());
+                if self.following(&stream).is_none() {
+                    self.refuse(None, Some(stream), Code::StreamUnknown);
+                } else if let Err(code) = self.context.desk.signal(self.calling(), signal).await {
+                    self.refuse(None, Some(stream), code);
+                }
+            }
             ClientFrame::Ping(ping) => self.send(&ServerFrame::Pong(Pong { id: ping.id })),
         }
     }
@@ -318,7 +324,7 @@ impl SessionState {
         let followed = match known {
             Ok((topic, remembered)) => {
                 self.unsubscribe(&name).await;
-                self.follow(id.clone(), topic, subscription.after.as_ref(), remembered.as_ref()).await
+                self.follow(id.clone(), topic, subscription, remembered.as_ref()).await
             }
             Err(code) => Err(code),
         };
@@ -332,7 +338,7 @@ impl SessionState {
         &self,
         id: Option<Box<str>>,
         topic: Arc<Topic>,
-        after: Option<&Place>,
+        subscription: &Subscription,
         remembered: Option<&Place>,
     ) -> Result<Following, Code> {
         let streams = &self.context.streams;
@@ -341,7 +347,7 @@ impl SessionState {
         // at or below the head.
         let follow = streams.follow(Arc::clone(&topic), follower, Arc::clone(&self.outbox));
         let follow = follow.ok_or(Code::TooManyStreams)?;
-        let begun = self.place(&topic, after, remembered).await;
+        let begun = self.place(&topic, subscription, remembered).await;
         let (head, from, gap, cursor) = begun.inspect_err(|_| streams.unfollow(&follow))?;
         let epoch = streams.epoch().into();
         self.send(&ServerFrame::Subscribed(Subscribed { id, stream: topic.name.clone(), epoch, head, from }));
@@ -349,7 +355,25 @@ impl SessionState {
             self.send(&ServerFrame::Gap(Gap { stream: topic.name.clone(), from, to, reason }));
         }
         streams.begin(&follow, from, head);
+        self.offer_again(&follow).await;
         Ok(Following { follow, cursor })
+    }
+
+    /// Dead letters that tell of the stream: those that are redriven are offered now.
+    async fn offer_again(&self, follow: &Arc<Follow>) {
+        if !follow.class().is_tracked() {
+            return;
+        }
+        let streams = &self.context.streams;
+        match self.context.deliveries.open_dead_letters(self.rights.user, follow.topic().stream).await {
+            Ok(letters) if letters.is_empty() => {}
+            Ok(letters) => {
+                streams.mark_dead(self.rights.user, follow.topic().stream);
+                letters.iter().filter(|letter| letter.redrive).for_each(|letter| streams.offer_to(follow, letter));
+            }
+            // They are offered at the next connection.
+            Err(error) => tracing::warn!(%error, "dead letters cannot be read"),
+        }
     }
 
     /// Where a subscription begins: the stream's head, the offset after which messages follow, what is skipped, and
@@ -357,7 +381,7 @@ impl SessionState {
     async fn place(
         &self,
         topic: &Topic,
-        after: Option<&Place>,
+        subscription: &Subscription,
         remembered: Option<&Place>,
     ) -> Result<(u64, u64, Option<Skipped>, Option<DeviceCursor>), Code> {
         let epoch = self.context.streams.epoch();
@@ -365,7 +389,11 @@ impl SessionState {
             tracing::warn!(%error, "a stream's head cannot be read");
             Code::Busy
         })?;
-        let (from, gap) = start(epoch, head, after.or(remembered));
+        let (from, gap) = match (&subscription.after, subscription.last) {
+            (Some(after), _) => start(epoch, head, Some(after)),
+            (None, Some(last)) => (head.saturating_sub(u64::from(last).min(REPLAY_MAX)), None),
+            (None, None) => start(epoch, head, remembered),
+        };
         let Some(device) = self.device else { return Ok((head, from, gap, None)) };
         let mut cursor = DeviceCursor::new(self.rights.user, device, topic.stream, epoch.to_owned());
         if remembered.is_some() {
@@ -401,7 +429,7 @@ impl SessionState {
     fn nack(&mut self, nack: &Nack) {
         let context = Arc::clone(&self.context);
         let Some(following) = self.following(&nack.stream) else { return };
-        let nacked = context.streams.nack(&following.follow, nack.offset, nack.after_ms, nack.terminal);
+        let nacked = context.streams.nack(&following.follow, nack.offset, nack.after_ms, nack.terminal, &nack.code);
         tracing::debug!(session = %self.id, offset = nack.offset, code = %nack.code, ?nacked, "a message was refused");
     }
 
@@ -409,32 +437,16 @@ impl SessionState {
         Calling { rights: self.rights, session: self.id, device: self.device }
     }
 
-    /// Hands a message to its room, in the order of frames, and answers beside the session when it is durable.
-    async fn publish(&self, publish: Publish, permit: Option<Arc<OwnedSemaphorePermit>>) {
-        let id = publish.id.clone();
-        let handed = self.context.desk.publish(self.calling(), publish).await;
+    /// Answers are waited for beside the session, each with a share of the permit of its frame.
+    fn answer(
+        &self,
+        id: Box<str>,
+        outcome: impl Future<Output = Result<Json, Box<ErrorFrame>>> + Send + 'static,
+        permit: Option<Arc<OwnedSemaphorePermit>>,
+    ) {
         let outbox = Arc::clone(&self.outbox);
         tokio::spawn(async move {
-            let answer = match handed {
-                Ok(published) => published.await,
-                Err(refused) => Err(refused),
-            };
-            let answer = match answer {
-                Ok(result) => ServerFrame::Reply(Reply { id, result }),
-                Err(refused) => ServerFrame::Error(ErrorFrame { id: Some(id), ..*refused }),
-            };
-            outbox.push(frame::text(&answer.encode()));
-            drop(permit);
-        });
-    }
-
-    /// Calls run beside the session, each with a share of the permit of its frame.
-    fn call(&self, call: Call, permit: Option<Arc<OwnedSemaphorePermit>>) {
-        let calling = self.calling();
-        let (context, outbox) = (Arc::clone(&self.context), Arc::clone(&self.outbox));
-        tokio::spawn(async move {
-            let id = call.id.clone();
-            let answer = match context.desk.call(calling, call).await {
+            let answer = match outcome.await {
                 Ok(result) => ServerFrame::Reply(Reply { id, result }),
                 Err(refused) => ServerFrame::Error(ErrorFrame { id: Some(id), ..*refused }),
             };

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::metrics;
-use crate::node::Node;
+use crate::node::{Node, Unopened};
 use crate::shard::{Shard, ShardArgs, ShardMessage};
 
 /// How often shards look at what waits for time to pass.
@@ -24,6 +24,18 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 const BACK_OFF_MAX: Duration = Duration::from_secs(10);
 /// How long a shard must have been open for its failures to be forgotten.
 const STEADY: Duration = Duration::from_mins(1);
+
+/// What a shard's journal says cannot be, though every byte is what it was.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Impossible(pub(crate) String);
+
+/// Why a shard did not open, and whether it is the store that is at fault.
+pub(crate) fn unopened(shard: ShardId, error: &ActorProcessingErr) -> Unopened {
+    let damaged = error.is::<Impossible>()
+        || matches!(error.downcast_ref(), Some(storage::Error::Damaged { .. } | storage::Error::Unknown(_)));
+    Unopened { shard, error: error.to_string(), damaged }
+}
 
 /// Mail of the supervisor.
 #[derive(Debug)]
@@ -110,7 +122,7 @@ impl Actor for Shards {
         state: &mut ShardsState,
     ) -> Result<(), ActorProcessingErr> {
         match event {
-            SupervisionEvent::ActorFailed(actor, error) => state.failed(&me, actor.get_id(), &error.to_string()),
+            SupervisionEvent::ActorFailed(actor, error) => state.failed(&me, actor.get_id(), &error),
             SupervisionEvent::ActorTerminated(actor, _, _) => state.ended(actor.get_id()),
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
         }
@@ -131,20 +143,20 @@ impl ShardsState {
     }
 
     /// A shard has failed: its ownership is over, and it is opened again after a while.
-    fn failed(&mut self, me: &ActorRef<ShardsMessage>, actor: ActorId, error: &str) {
+    fn failed(&mut self, me: &ActorRef<ShardsMessage>, actor: ActorId, error: &ActorProcessingErr) {
         let Some(shard) = self.actors.remove(&actor) else { return };
         self.shards.remove(&shard);
         if let Some(shared) = self.node.shard(shard) {
             shared.stop();
         }
         self.node.route(shard, None);
-        self.node.opening.send_modify(|opening| opening.error = Some(error.to_owned()));
+        self.node.opening.send_modify(|opening| opening.error = Some(unopened(shard, error)));
         let now = Instant::now();
         let (failures, last) = self.failures.entry(shard).or_insert((0, now));
         *failures = if now.duration_since(*last) > STEADY { 1 } else { failures.saturating_add(1) };
         *last = now;
         let wait = BACK_OFF.saturating_mul(1 << (*failures - 1).min(10)).min(BACK_OFF_MAX);
-        tracing::error!(%shard, error, ?wait, "a shard failed and is opened again");
+        tracing::error!(%shard, %error, ?wait, "a shard failed and is opened again");
         metrics::restarted("shard");
         let me = me.clone();
         tokio::spawn(async move {

@@ -1,28 +1,25 @@
 //! `Streams`: which local sessions follow which stream.
 //!
-//! Who owns a stream publishes its durable events into it, encoded once, and it pushes them into the outboxes of all
-//! who follow: shards through the actor's mailbox ([`StreamsPublisher`]), because what an event looks like is read from
-//! stores; rooms directly ([`Streams::publish`]). A follower hears the offsets of its stream without a hole: one that
+//! Who owns a stream publishes its durable events; they are encoded once and pushed into the outboxes of all who
+//! follow. That goes through the mailbox of an actor ([`publishing`]), because what an event looks like is read from
+//! stores. A follower hears the offsets of its stream without a hole: one that
 //! is behind is brought up from the stream's [`topic::Source`], at its own pace, and then goes live.
 //!
 //! Bounds: events of streams that nobody follows are never mailed; a follower's buffer, window and outbox are
-//! bounded. When the actor dies, what was in its mailbox is lost to the live ones; the next life brings
-//! every follower up from its source, so nothing is lost to them.
+//! bounded.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use domain::delivery::{Ack, Cause, Class, Nacked, Policy, Progress};
-use domain::ids::ShardId;
-use domain::ledger::Event;
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use domain::delivery::{Ack, Acked, Cause, Class, Nacked, Policy, Progress, REDRIVEN_MAX, Stage};
+use domain::ids::UserId;
+use storage::deliveries::DeadLetter;
 use uuid::Uuid;
 
 use crate::config::DeliveryConfig;
-use crate::node::Publisher;
+use crate::dead_letters::{self, Applied, DeadLetterBox, Died};
+use crate::outbox::Outbox;
 use crate::outbox::lane::{At, Offered, Spliced};
-use crate::outbox::{Outbox, frame};
-use crate::streams::account::AccountStreams;
 use crate::streams::follow::{Follow, Follower};
 use crate::streams::pace::Pace;
 use crate::streams::stats::Stats;
@@ -32,7 +29,9 @@ use crate::streams::topic::Topic;
 pub mod account;
 pub mod follow;
 mod pace;
+pub mod publishing;
 mod reading;
+pub mod room;
 pub mod stats;
 pub mod sweeper;
 mod table;
@@ -43,19 +42,6 @@ pub(crate) use reading::REPLAY_MAX;
 /// Followers that are pushed to in one turn: a thousand pushes are well below a millisecond, so that a stream with
 /// many followers holds no core for long.
 const PART: usize = 1_000;
-
-/// Mail of the streams.
-#[derive(Debug)]
-pub enum StreamsMessage {
-    /// These became durable, and somebody follows their streams.
-    Published {
-        /// The events, in order.
-        events: Vec<Arc<Event>>,
-    },
-    /// Fail, as a fault would make it.
-    #[cfg(feature = "simulation")]
-    Panic,
-}
 
 /// The id of a message: its stream and its offset, the same at every delivery.
 pub fn message_id(stream: Uuid, offset: u64) -> String {
@@ -75,14 +61,16 @@ pub struct Streams {
     config: DeliveryConfig,
     pace: Pace,
     stats: Stats,
+    dead_letters: DeadLetterBox,
     /// One life of the store's streams: what clients hold beside offsets.
     epoch: String,
 }
 
 impl Streams {
-    /// Streams that nobody follows yet. `seed` spreads retries.
-    pub fn new(epoch: String, config: DeliveryConfig, seed: u64) -> Arc<Self> {
-        Arc::new(Self { table: Table::default(), config, pace: Pace::new(seed), stats: Stats::default(), epoch })
+    /// Streams that nobody follows yet. `seed` spreads retries. The metrics recorder must be installed before.
+    pub fn new(epoch: String, config: DeliveryConfig, dead_letters: DeadLetterBox, seed: u64) -> Arc<Self> {
+        let (table, pace, stats) = (Table::default(), Pace::new(seed), Stats::default());
+        Arc::new(Self { table, config, pace, stats, dead_letters, epoch })
     }
 
     /// The epoch of all streams.
@@ -146,11 +134,19 @@ impl Streams {
         tokio::spawn(async move { reading::bring_up(&streams, &follow).await });
     }
 
-    /// Pushes a durable event to all who follow its stream: a frame of [`frame`] that is shared by all. Offsets of one
-    /// stream are published in order; who missed one reads it.
+    /// Pushes a durable event to all who follow its stream: a frame of [`crate::outbox::frame`] that is shared by all.
+    /// Offsets of one stream are published in order; who missed one reads it.
     pub async fn publish(self: &Arc<Self>, stream: Uuid, offset: u64, message: Bytes) {
         if let Some(follows) = self.table.of(stream) {
             self.push(&follows, offset, &message).await;
+        }
+    }
+
+    /// Pushes a frame that is no message to all who follow a stream, where their outboxes have room: it is neither
+    /// kept nor sent again.
+    pub fn signal(&self, stream: Uuid, frame: &Bytes) {
+        for follow in self.table.of(stream).iter().flat_map(|follows| follows.iter()) {
+            follow.signal(frame, self.policy(follow.class()));
         }
     }
 
@@ -180,10 +176,22 @@ impl Streams {
     /// Takes a client's acknowledgement.
     pub fn ack(self: &Arc<Self>, follow: &Arc<Follow>, ack: Ack<'_>) -> Progress {
         let class = follow.class();
-        let on = |acked| self.stats.acked(class, &acked);
+        let has_dead = follow.has_dead();
+        let mut offsets = Vec::new();
+        let on = |acked: Acked| {
+            self.stats.acked(class, &acked);
+            if has_dead && acked.stage == Stage::Applied {
+                offsets.push(acked.offset);
+            }
+        };
         let (progress, resumes) = follow.ack(ack, &self.pace, self.policy(class), on);
         if !class.is_tracked() {
             self.stats.counted(class, progress.freed.into());
+        }
+        if has_dead && (!offsets.is_empty() || progress.cursor.is_some()) {
+            let Follower { user, device } = follow.follower();
+            let applied = Applied { offsets, cursor: progress.cursor };
+            self.dead_letters.applied(user, device, follow.topic().stream, applied);
         }
         if resumes {
             self.bring_up(follow);
@@ -191,126 +199,84 @@ impl Streams {
         progress
     }
 
-    /// Takes a client's refusal.
-    pub fn nack(self: &Arc<Self>, follow: &Arc<Follow>, offset: u64, after_ms: Option<u64>, terminal: bool) -> Nacked {
+    /// Takes a client's refusal; `code` is its word for why.
+    pub fn nack(
+        self: &Arc<Self>,
+        follow: &Arc<Follow>,
+        offset: u64,
+        after_ms: Option<u64>,
+        terminal: bool,
+        code: &str,
+    ) -> Nacked {
         let (nacked, resumes) = follow.nack(offset, after_ms, terminal, &self.pace, self.policy(follow.class()));
+        if let Nacked::Dead { attempts } = nacked {
+            self.died(follow, offset, attempts, Cause::Refused, code);
+        }
         if resumes {
             self.bring_up(follow);
         }
         nacked
     }
 
-    /// A message is dead for a device.
-    fn died(self: &Arc<Self>, follow: &Arc<Follow>, offset: u64, attempts: u32, cause: Cause) {
-        tracing::warn!(stream = %follow.topic().stream, offset, attempts, ?cause, "a message is dead for a device");
-        self.stats.dead(follow.class());
-        follow.pass(offset);
-    }
-}
-
-/// Mails what somebody follows to the actor.
-pub struct StreamsPublisher {
-    streams: Arc<Streams>,
-    actor: parking_lot::RwLock<Option<ActorRef<StreamsMessage>>>,
-}
-
-impl StreamsPublisher {
-    /// A publisher to an actor that is opened later.
-    pub fn new(streams: Arc<Streams>) -> Arc<Self> {
-        Arc::new(Self { streams, actor: parking_lot::RwLock::new(None) })
+    /// A message is dead for a device: it is written down, and then the device's place passes it. If that fails, the
+    /// window says so again.
+    fn died(self: &Arc<Self>, follow: &Arc<Follow>, offset: u64, attempts: u32, cause: Cause, code: &str) {
+        let Follower { user, device } = follow.follower();
+        let (stream, class) = (follow.topic().stream, follow.class());
+        let (offsets, reason, last_error) = ((offset, offset), dead_letters::reason(cause), code.to_owned());
+        let died = Died { user, device, stream, class, offsets, attempts, reason, last_error };
+        // Before it is written: an acknowledgement that crosses with it must reach the letter.
+        follow.mark_dead();
+        let (streams, follow) = (Arc::clone(self), Arc::clone(follow));
+        tokio::spawn(async move {
+            if streams.dead_letters.died(died).await {
+                streams.stats.dead(class);
+                follow.pass(offset);
+            }
+        });
     }
 
-    /// The actor is alive.
-    pub fn open(&self, actor: ActorRef<StreamsMessage>) {
-        *self.actor.write() = Some(actor);
-    }
-}
-
-impl Publisher for StreamsPublisher {
-    fn publish(&self, _: ShardId, events: &[Arc<Event>]) {
-        if self.streams.table.is_empty() {
-            return;
-        }
-        let followed = |event: &&Arc<Event>| self.streams.table.has(event.account.0);
-        let events: Vec<_> = events.iter().filter(followed).cloned().collect();
-        if events.is_empty() {
-            return;
-        }
-        if let Some(actor) = &*self.actor.read() {
-            // What a dead actor does not hear, its next life reads from the ledger.
-            actor.cast(StreamsMessage::Published { events }).ok();
-        }
-    }
-}
-
-/// The actor.
-pub struct StreamsActor;
-
-/// What it is made with.
-#[derive(Clone)]
-pub struct StreamsArgs {
-    /// The streams.
-    pub streams: Arc<Streams>,
-    /// What events of accounts look like.
-    pub accounts: Arc<AccountStreams>,
-    /// Who mails to it.
-    pub publisher: Arc<StreamsPublisher>,
-}
-
-impl Actor for StreamsActor {
-    type Msg = StreamsMessage;
-    type State = StreamsArgs;
-    type Arguments = StreamsArgs;
-
-    async fn pre_start(
-        &self,
-        me: ActorRef<StreamsMessage>,
-        args: StreamsArgs,
-    ) -> Result<StreamsArgs, ActorProcessingErr> {
-        args.publisher.open(me);
-        // An earlier life may have died with mail for them.
-        for follows in args.streams.table.stripes().flatten() {
-            args.all_behind(&follows);
-        }
-        Ok(args)
-    }
-
-    async fn handle(
-        &self,
-        _: ActorRef<StreamsMessage>,
-        message: StreamsMessage,
-        args: &mut StreamsArgs,
-    ) -> Result<(), ActorProcessingErr> {
-        match message {
-            StreamsMessage::Published { events } => args.publish(events).await,
-            #[cfg(feature = "simulation")]
-            #[allow(clippy::panic, reason = "the fault that is asked for")]
-            StreamsMessage::Panic => panic!("a fault was put in"),
-        }
-        Ok(())
-    }
-}
-
-impl StreamsArgs {
-    async fn publish(&self, events: Vec<Arc<Event>>) {
-        for event in events {
-            let Some(follows) = self.streams.table.of(event.account.0) else { continue };
-            let Some(owner) = follows.first().and_then(|first| first.topic().owner) else { continue };
-            match self.accounts.encode(owner, &event).await {
-                Ok(text) => self.streams.push(&follows, event.offset, &frame::text(text.as_str())).await,
-                Err(error) => {
-                    // They are behind now, and read it from the ledger when the store answers again.
-                    tracing::warn!(%error, account = %event.account, "an event cannot be encoded");
-                    self.all_behind(&follows);
-                }
+    /// Dead letters tell of messages of this stream: acknowledgements are to be reported.
+    pub fn mark_dead(&self, user: UserId, stream: Uuid) {
+        for follow in self.table.of(stream).iter().flat_map(|follows| follows.iter()) {
+            if follow.follower().user == user {
+                follow.mark_dead();
             }
         }
     }
 
-    fn all_behind(&self, follows: &Follows) {
-        for follow in follows.iter().filter(|follow| follow.fall_behind()) {
-            self.streams.bring_up(follow);
+    /// Offers the messages of a dead letter again to who is connected.
+    pub fn offer(self: &Arc<Self>, letter: &DeadLetter) {
+        let Some(stream) = letter.stream else { return };
+        for follow in self.table.of(stream).iter().flat_map(|follows| follows.iter()) {
+            self.offer_to(follow, letter);
         }
+    }
+
+    /// Offers the messages of a dead letter to one follower, if it is for them: as many as fit, the others when those
+    /// are applied.
+    pub fn offer_to(self: &Arc<Self>, follow: &Arc<Follow>, letter: &DeadLetter) {
+        let Follower { user, device } = follow.follower();
+        let is_for_them = letter.user == Some(user) && (letter.device.is_none() || letter.device == device);
+        let Some((first, last)) = letter.offsets.filter(|_| is_for_them) else { return };
+        follow.mark_dead();
+        let attempt = letter.attempts.saturating_add(1);
+        let policy = self.policy(follow.class());
+        let due: Vec<_> = (first..=last)
+            .take(REDRIVEN_MAX)
+            .filter(|offset| follow.offer_again(*offset, attempt, &self.pace, policy))
+            .map(|offset| (offset, attempt))
+            .collect();
+        if due.is_empty() {
+            return;
+        }
+        let (streams, follow) = (Arc::clone(self), Arc::clone(follow));
+        tokio::spawn(async move {
+            if let Err(error) = reading::resend(&streams, &follow, &due).await {
+                // The sweeper comes to them.
+                tracing::warn!(%error, stream = %follow.topic().stream, "messages cannot be offered again");
+            }
+        });
     }
 }
 

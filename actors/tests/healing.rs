@@ -29,14 +29,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::call::{CommandError, Effect, Status};
+use actors::config::DeliveryConfig;
 use actors::config::LedgerConfig;
-use actors::dead_letters::{DeadLetterStore, DeadLetters, Failure, Reported};
+use actors::dead_letters::{DeadLetterStore, DeadLetters, DeadLettersArgs, Failure, Reported};
 use actors::ledger::{Ledger, system_origin};
+use actors::streams::Streams;
 use domain::ids::{AccountId, OperationId, ShardId};
 use domain::ledger::{Command, DivertReason, Party, Refusal, Request};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use ractor::Actor;
+use storage::embedded::deliveries::EmbeddedDeliveries;
 use uuid::Uuid;
 
 use crate::people::{deposit, person, refund, transfer};
@@ -286,8 +289,15 @@ impl DeadLetterStore for Letters {
 fn an_account_that_fails_three_times_is_quarantined_until_it_is_released() {
     on_a_node(2, Weather::FINE, LedgerConfig::default(), |world, ledger| async move {
         let letters = Arc::new(Letters::default());
-        let (actor, _) = Actor::spawn(None, DeadLetters, Arc::clone(&letters) as _).await.unwrap();
-        ledger.node().dead_letters.open(actor);
+        let (folder, post) = (tempfile::tempdir().unwrap(), ledger.node().dead_letters.clone());
+        let args = DeadLettersArgs {
+            store: Arc::clone(&letters) as _,
+            deliveries: Arc::new(EmbeddedDeliveries::open(folder.path()).unwrap()),
+            streams: Streams::new("e".to_owned(), DeliveryConfig::default(), post.clone(), 7),
+            clock: Arc::clone(&ledger.node().clock),
+            post,
+        };
+        Actor::spawn(None, DeadLetters, args).await.unwrap();
         let (payer, payee) = (person(1), person(2));
         known(&ledger, payer.account, deposit(payer, 1_000, "in")).await.unwrap();
         known(&ledger, payee.account, deposit(payee, 5, "in")).await.unwrap();

@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use self::device::Follower;
-use self::freezer::Freezer;
+use self::freezer::{Administrator, Freezer};
 use self::history::{History, Operation};
 use self::report::{Report, Run};
 use self::worker::Worker;
@@ -68,7 +68,11 @@ pub(crate) struct Options {
     /// Use HTTP only.
     #[arg(long)]
     no_websocket: bool,
-    /// A file with an administrator's access token, for freezes; without it nobody is frozen.
+    /// How to make somebody an administrator, who then freezes people: run with `EMAIL admin` behind it. Without it, or
+    /// a token, nobody is frozen.
+    #[arg(long, conflicts_with = "admin_token")]
+    grant: Option<String>,
+    /// A file with an administrator's access token, for freezes.
     #[arg(long)]
     admin_token: Option<PathBuf>,
     /// The most operations; bounds the memory of the history.
@@ -83,7 +87,7 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let seed = options.seed.unwrap_or_else(rand::random);
     let run = format!("{:08x}", rand::random::<u32>());
-    let admin = options.admin_token.as_deref().map(token).transpose()?;
+    let token = options.admin_token.as_deref().map(token).transpose()?;
     let mut server = match options.url {
         Some(_) => None,
         None => Some(Server::start(&options.server).await?),
@@ -91,10 +95,15 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let url = options.url.clone().or_else(|| server.as_ref().map(|server| server.url.clone()));
     let target = Target::of(&url.context("no server")?)?;
     let mut people = person::sign_up(&target, &run, usize::from(options.users)).await?;
+    let admin = match &options.grant {
+        Some(grant) => Some(Administrator::granted(&target, &run, grant).await?),
+        None => token.map(Administrator::of_token),
+    };
+    let freezes = admin.is_some();
     let handles = people.iter().map(|person| person.handle.clone()).collect();
     let world = Arc::new(World::new(target, run, handles, options.operations_max));
 
-    let crew = Crew::start(&world, &people, &options, seed, admin.clone());
+    let crew = Crew::start(&world, &people, &options, seed, admin);
     let started = Instant::now();
     let mut restarts = Vec::new();
     let killed = work(&world, &options, seed, &mut server, &mut restarts).await;
@@ -116,7 +125,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         kills: restarts.len(),
         restarts,
         websocket: !options.no_websocket,
-        freezes: admin.is_some(),
+        freezes,
         stopped,
     };
     let report = Report::of(run, &world, &history, verdict);
@@ -188,7 +197,13 @@ struct Crew {
 }
 
 impl Crew {
-    fn start(world: &Arc<World>, people: &[Person], options: &Options, seed: u64, admin: Option<String>) -> Self {
+    fn start(
+        world: &Arc<World>,
+        people: &[Person],
+        options: &Options,
+        seed: u64,
+        admin: Option<Administrator>,
+    ) -> Self {
         let (heads, _) = watch::channel(None);
         let mut crew = Self { workers: JoinSet::new(), followers: JoinSet::new(), freezer: JoinSet::new(), heads };
         for (number, person) in people.iter().enumerate() {
@@ -201,8 +216,8 @@ impl Crew {
                 crew.followers.spawn(follower.follow());
             }
         }
-        if let Some(token) = admin {
-            crew.freezer.spawn(Freezer::new(Arc::clone(world), people.to_vec(), token, seed).work());
+        if let Some(admin) = admin {
+            crew.freezer.spawn(Freezer::new(Arc::clone(world), people.to_vec(), admin, seed).work());
         }
         crew
     }

@@ -28,10 +28,10 @@ pub(crate) struct Person {
 
 impl Person {
     /// Signs a new person up.
-    pub(crate) async fn sign_up(target: &Target, run: &str, number: usize) -> anyhow::Result<Self> {
-        let email = format!("loadtest-{run}-{number}@example.com");
+    pub(crate) async fn sign_up(target: &Target, run: &str, name: &str) -> anyhow::Result<Self> {
+        let email = format!("loadtest-{run}-{name}@example.com");
         let body = SignUpRequest {
-            first_name: format!("Person{number}"),
+            first_name: format!("Person {name}"),
             last_name: format!("Run{run}"),
             email: email.clone(),
             password: PASSWORD.into(),
@@ -41,6 +41,11 @@ impl Person {
         let answer = client.post("/api/v1/auth/signup", None, None, &body).await.context("sign-up")?;
         let tokens: TokensResponse = answer.read().context("sign-up")?;
         Ok(Self { id: tokens.user.id.0, handle: tokens.user.quickpe_id.to_string(), token: tokens.token, email })
+    }
+
+    /// The e-mail.
+    pub(crate) fn email(&self) -> &str {
+        &self.email
     }
 
     /// Gets a new token.
@@ -55,6 +60,6 @@ impl Person {
 /// Signs `count` people up, a few at a time.
 pub(crate) async fn sign_up(target: &Target, run: &str, count: usize) -> anyhow::Result<Vec<Person>> {
     use futures_util::{StreamExt, TryStreamExt};
-    let people = (0..count).map(|number| Person::sign_up(target, run, number));
+    let people = (0..count).map(async |number| Person::sign_up(target, run, &number.to_string()).await);
     futures_util::stream::iter(people).buffered(8).try_collect().await
 }

@@ -12,6 +12,8 @@ use tokio::time::{Instant, timeout};
 const READY: &str = "QuickPe is listening on ";
 /// How long a node may take to open its store.
 const START_PATIENCE: Duration = Duration::from_mins(2);
+/// How long a command may take that talks to a running node.
+const RUN_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a node may take to stop: its own drain and some.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -80,6 +82,18 @@ impl Server {
     }
 }
 
+/// Runs `command` with a shell, with these arguments behind it, to its good end.
+pub(crate) async fn run(command: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("exec {command} \"$@\"")).arg("sh").args(arguments);
+    // Its words are not the report's.
+    shell.stdin(Stdio::null()).stdout(Stdio::null());
+    let status = timeout(RUN_PATIENCE, shell.kill_on_drop(true).status()).await;
+    let status = status.with_context(|| format!("not done in {RUN_PATIENCE:?}: {command}"))??;
+    ensure!(status.success(), "{command} {} ended with {status}", arguments.join(" "));
+    Ok(())
+}
+
 async fn ready(lines: &mut Lines<BufReader<ChildStdout>>) -> anyhow::Result<String> {
     while let Some(line) = lines.next_line().await? {
         if let Some(url) = line.trim().strip_prefix(READY) {
@@ -101,6 +115,13 @@ mod tests {
         server.stop().await.unwrap();
         let server = Server::start(command).await.unwrap();
         server.kill().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_command_is_run_with_its_arguments() {
+        run("test a =", &["a"]).await.unwrap();
+        let error = run("test a =", &["b c"]).await.unwrap_err();
+        assert!(error.to_string().contains("exit status: 1"), "{error}");
     }
 
     #[tokio::test]

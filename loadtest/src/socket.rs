@@ -86,7 +86,7 @@ impl Socket {
     ) -> anyhow::Result<Result<Json, ErrorFrame>> {
         self.calls += 1;
         let id: Box<str> = format!("call-{}", self.calls).into();
-        let call = Call { id: id.clone(), method, params, key: key.map(Into::into) };
+        let call = Call { id: id.clone(), method, params, key: key.map(Into::into), traceparent: None };
         send(&mut self.stream, &ClientFrame::Call(call)).await?;
         loop {
             match self.next().await.map_err(|ended| anyhow::anyhow!("{ended}"))? {
@@ -206,7 +206,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let target = Target::of(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
         let server = tokio::spawn(serve(listener));
-        let subscription = Subscription { stream: StreamName::Account, after: None };
+        let subscription = Subscription { stream: StreamName::Account, after: None, last: None };
         let mut socket = Socket::open(&target, hello("token", Some("d"), vec![subscription])).await.unwrap();
         // Frames that came in one array come one by one.
         assert!(matches!(socket.next().await, Ok(ServerFrame::Subscribed(it)) if it.from == 1));

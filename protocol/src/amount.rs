@@ -95,10 +95,11 @@ impl Serialize for Amount {
 
 impl PartialSchema for Amount {
     fn schema() -> RefOr<Schema> {
-        let number = ObjectBuilder::new().schema_type(Type::Number).build();
+        let number = ObjectBuilder::new().schema_type(Type::Number).exclusive_minimum(Some(0)).build();
         let string = ObjectBuilder::new()
             .schema_type(Type::String)
             .pattern(Some(r"^(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,4})?$"))
+            .max_length(Some(64))
             .build();
         OneOfBuilder::new()
             .item(number)

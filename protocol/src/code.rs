@@ -64,8 +64,10 @@ codes! {
     FrameUnknown = "frame_unknown", 400, "Unknown frame", "There is no frame of this type.";
     /// A `call` of a method that nobody knows.
     MethodUnknown = "method_unknown", 400, "Unknown method", "There is no method of this name.";
-    /// Something else before `hello`, or a second `hello`.
-    HelloExpected = "hello_expected", 400, "Hello expected", "The first frame, and only the first, is hello.";
+    /// Something else before `hello`. The reason of a close, never an answer.
+    HelloExpected = "hello_expected", 400, "Hello expected", "The first frame is hello, alone.";
+    /// A WebSocket client that speaks subprotocols, and none of ours.
+    SubprotocolUnknown = "subprotocol_unknown", 400, "Unknown subprotocol", "The subprotocol spoken here is quickpe.v1.";
 
     // 401: who are you?
     /// No token.
@@ -159,6 +161,10 @@ codes! {
     /// The connection follows as many streams as it may.
     TooManyStreams = "too_many_streams", 422, "Too many streams", "This connection follows as many streams as it may.";
 
+    // 426: not in this protocol.
+    /// The address of the WebSocket, without a handshake of its version 13.
+    UpgradeRequired = "upgrade_required", 426, "Upgrade required", "WebSocket is spoken here, version 13.";
+
     // 429: too much.
     /// Too many requests.
     RateLimited = "rate_limited", 429, "Too many requests", "Too many requests. Come back later.";
@@ -172,6 +178,8 @@ codes! {
     OutcomeUnknown = "outcome_unknown", 503, "Outcome unknown", "Whether this happened is not known yet. Ask again with the same key.";
     /// At a limit: nothing was done.
     Busy = "busy", 503, "Busy", "The node is at its limit. Nothing was done; come back later.";
+    /// An address holds as many connections as it may.
+    TooManyConnections = "too_many_connections", 503, "Too many connections", "This address holds as many connections as it may.";
     /// The payee's side does not take transfers now: nothing was done.
     PayeeUnavailable = "payee_unavailable", 503, "Payee unavailable", "The payee's side is behind. Nothing was done; come back later.";
     /// The account is quarantined until an operator has looked at it.

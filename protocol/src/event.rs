@@ -1,5 +1,7 @@
 //! What `message` frames carry: the events of a stream.
 
+pub mod room;
+
 pub use domain::delivery::Class;
 use domain::ids::HoldId;
 use domain::money::Minor;
@@ -25,6 +27,21 @@ pub enum EventName {
     /// The account was opened, frozen, limited or closed: [`AccountUpdate`].
     #[serde(rename = "account:update")]
     AccountUpdate,
+    /// A message in a room: [`room::MessageNew`].
+    #[serde(rename = "message:new")]
+    MessageNew,
+    /// A message was edited or deleted: [`room::MessageUpdate`].
+    #[serde(rename = "message:update")]
+    MessageUpdate,
+    /// Somebody came, went, or may do something else than before: [`room::MemberUpdate`].
+    #[serde(rename = "member:update")]
+    MemberUpdate,
+    /// A room began, has another name, or is closed: [`room::RoomUpdate`].
+    #[serde(rename = "room:update")]
+    RoomUpdate,
+    /// A notice to a person: [`room::NotificationNew`].
+    #[serde(rename = "notification:new")]
+    NotificationNew,
 }
 
 impl EventName {
@@ -35,6 +52,11 @@ impl EventName {
             Self::TransactionUpdate => "transaction:update",
             Self::BalanceUpdate => "balance:update",
             Self::AccountUpdate => "account:update",
+            Self::MessageNew => "message:new",
+            Self::MessageUpdate => "message:update",
+            Self::MemberUpdate => "member:update",
+            Self::RoomUpdate => "room:update",
+            Self::NotificationNew => "notification:new",
         }
     }
 }

@@ -15,6 +15,9 @@ pub mod server;
 pub mod transaction;
 pub mod user;
 
+use serde::Deserialize;
+use utoipa::IntoParams;
+
 /// The header that makes a request that moves money happen once.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The header of an answer that was given before: `true`.
@@ -24,6 +27,16 @@ pub const REQUEST_ID: &str = "x-request-id";
 
 /// The most characters an idempotency key may have.
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 128;
+
+/// What every route that moves money takes, as the OpenAPI document says it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct KeyHeader {
+    /// Makes the request happen once: the same key answers the stored outcome.
+    #[serde(rename = "Idempotency-Key")]
+    #[param(required = false, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
+    pub key: String,
+}
 
 /// Whether a text may be an idempotency key: 1 to 128 visible ASCII characters.
 pub fn is_idempotency_key(text: &str) -> bool {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use protocol::event::room::{MemberUpdate, MessageNew, MessageUpdate, NotificationNew, RoomUpdate};
 use protocol::event::{AccountUpdate, BalanceUpdate, TransactionNew, TransactionUpdate};
 use protocol::frame::{decode, decode_server};
 use protocol::http::page::Items;
@@ -99,6 +100,11 @@ fn events() {
     same::<TransactionUpdate>("TransactionUpdate", &cases["TransactionUpdate"]);
     same::<BalanceUpdate>("BalanceUpdate", &cases["BalanceUpdate"]);
     same::<AccountUpdate>("AccountUpdate", &cases["AccountUpdate"]);
+    same::<MessageNew>("MessageNew", &cases["MessageNew"]);
+    same::<MessageUpdate>("MessageUpdate", &cases["MessageUpdate"]);
+    same::<MemberUpdate>("MemberUpdate", &cases["MemberUpdate"]);
+    same::<RoomUpdate>("RoomUpdate", &cases["RoomUpdate"]);
+    same::<NotificationNew>("NotificationNew", &cases["NotificationNew"]);
 }
 
 #[test]

@@ -4,16 +4,15 @@ use domain::ids::{AccountId, OperationId, TransferId};
 use domain::ledger::{By, Command, Limits, Opening, Origin, Principal, Request, Suspended, Via};
 use domain::money::{Currency, Minor};
 use storage::identity::{Email, Role, User};
-use uuid::Uuid;
 
 use crate::command::Context;
 use crate::command::failure::Failure;
 use crate::command::output::Output;
 
 /// What an operator's doings go back to.
-fn origin() -> Origin {
+fn origin(context: &Context) -> Origin {
     let by = By { principal: Principal::System, session: None, device: None, via: Via::Operator };
-    Origin { operation: OperationId(Uuid::now_v7()), by, trace: None }
+    Origin { operation: OperationId(context.app.new_id()), by, trace: None }
 }
 
 async fn person(context: &Context, email: &str) -> Result<User, Failure> {
@@ -54,7 +53,7 @@ pub async fn list_suspense(context: &Context, out: &Output) -> Result<(), Failur
 /// # Errors
 /// Nothing of the transfer rests in suspense.
 pub async fn release_suspense(context: &Context, transfer: TransferId, out: &Output) -> Result<(), Failure> {
-    let released = context.app.ledger.release_suspense(transfer, origin()).await;
+    let released = context.app.ledger.release_suspense(transfer, origin(context)).await;
     let released = released.map_err(|error| Failure::failed(error.to_string()))?;
     out.line(format!("offered again: {}", describe(&released))).await;
     Ok(())
@@ -65,7 +64,7 @@ pub async fn release_suspense(context: &Context, transfer: TransferId, out: &Out
 /// # Errors
 /// Nothing of the transfer rests in suspense, or it is a return itself.
 pub async fn return_suspense(context: &Context, transfer: TransferId, out: &Output) -> Result<(), Failure> {
-    let returned = context.app.ledger.return_suspense(transfer, origin()).await;
+    let returned = context.app.ledger.return_suspense(transfer, origin(context)).await;
     let returned = returned.map_err(|error| Failure::failed(error.to_string()))?;
     out.line(format!("sent back: {}", describe(&returned))).await;
     Ok(())
@@ -89,7 +88,7 @@ fn describe(suspended: &Suspended) -> String {
 /// # Errors
 /// Its shard is not open.
 pub async fn release_account(context: &Context, account: AccountId, out: &Output) -> Result<(), Failure> {
-    let ended = context.app.ledger.end_quarantine(account, origin()).await;
+    let ended = context.app.ledger.end_quarantine(account, origin(context)).await;
     let was_quarantined = ended.map_err(|error| Failure::failed(error.to_string()))?;
     let said = if was_quarantined { "its quarantine is over" } else { "it was in no quarantine" };
     out.line(format!("{account}: {said}")).await;
@@ -128,7 +127,7 @@ pub async fn limits(
     };
     if limits != before {
         let opening = Opening { owner, currency: app.currency };
-        let command = Command { origin: origin(), opening, request: Request::SetLimits { limits } };
+        let command = Command { origin: origin(context), opening, request: Request::SetLimits { limits } };
         app.ledger.submit(account, command).await.map_err(busy)?;
     }
     let shown = |limit: Option<Minor>| limit.map_or_else(|| "none".to_owned(), |limit| app.currency.format(limit));

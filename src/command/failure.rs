@@ -71,10 +71,9 @@ impl From<storage::Error> for Failure {
         let message = error.to_string();
         match error {
             storage::Error::Locked(_) => Self::locked(message),
-            storage::Error::Damaged { .. } => Self::damaged(message),
-            storage::Error::Unavailable(_) | storage::Error::Unknown(_) | storage::Error::Io { .. } => {
-                Self::failed(message)
-            }
+            // Bytes that this build does not understand: as `verify` has it, they are not what they should be.
+            storage::Error::Damaged { .. } | storage::Error::Unknown(_) => Self::damaged(message),
+            storage::Error::Unavailable(_) | storage::Error::Io { .. } => Self::failed(message),
         }
     }
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use storage::embedded::views;
-use storage::journal::Place;
+use storage::journal::{Place, Space};
 use tokio::time::Instant;
 
 use crate::command::failure::Failure;
 use crate::command::output::Output;
 use crate::config::Config;
 use crate::node::store::{Layout, Store};
-use crate::node::stores::{LedgerStores, now};
+use crate::node::stores::{SpaceStores, now};
 
 /// Rebuilds the views of a stopped store.
 ///
@@ -19,13 +19,16 @@ use crate::node::stores::{LedgerStores, now};
 pub async fn run(config: &Arc<Config>, out: &Output) -> Result<(), Failure> {
     let store = Store::open(&config.data, &config.storage, false, now())?;
     let begun = Instant::now();
-    let stores = tokio::task::block_in_place(|| {
-        views::clear(&Layout::of(&config.data).views())?;
-        LedgerStores::open(&store, config)
-    })?;
-    let records = stores.replay(Place(0), Vec::new(), &|at| out.progress(at)).await?;
-    // Closing writes what the views still hold in memory.
-    tokio::task::block_in_place(|| drop(stores));
+    let mut records = 0;
+    for space in [Space::Ledger, Space::Rooms] {
+        let stores = tokio::task::block_in_place(|| {
+            views::clear(&Layout::of(&config.data).views(space))?;
+            SpaceStores::open(&store, config, space)
+        })?;
+        records += stores.replay(Place(0), Vec::new(), &|at| out.progress(at)).await?;
+        // Closing writes what the views still hold in memory.
+        tokio::task::block_in_place(|| drop(stores));
+    }
     let seconds = begun.elapsed().as_secs_f64();
     out.line(format!("the views are rebuilt from {records} records in {seconds:.1} s")).await;
     Ok(())

@@ -16,7 +16,6 @@ use domain::ledger::{Command, Opening, Party, Request};
 use domain::money::Minor;
 use futures_util::StreamExt;
 use storage::identity::{CREATE_MAX, Email, NewUser, PersonName, Role, SignUp};
-use uuid::Uuid;
 
 use crate::command::Context;
 use crate::command::failure::Failure;
@@ -58,7 +57,7 @@ pub async fn run(
     let hash =
         tokio::task::spawn_blocking(password_hash).await.map_err(|error| Failure::failed(error.to_string()))??;
     let mut users = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
-    let run = Uuid::now_v7().simple().to_string();
+    let run = context.app.new_id().simple().to_string();
     while users.len() < usize::try_from(count).unwrap_or(usize::MAX) {
         let first = users.len();
         let most = usize::try_from(count).unwrap_or(usize::MAX).min(first + BATCH);
@@ -90,7 +89,7 @@ fn new_user(context: &Context, run: &str, number: usize, hash: &str) -> Result<N
     let failed = |error: &dyn std::fmt::Display| Failure::failed(error.to_string());
     let name = |text: String| PersonName::parse(&text).map_err(|error| failed(&error));
     Ok(NewUser {
-        id: UserId(Uuid::now_v7()),
+        id: UserId(context.app.new_id()),
         email: Email::parse(&format!("{number}.{run}@synthetic.example")).map_err(|error| failed(&error))?,
         first_name: name("Synthetic".to_owned())?,
         last_name: name(format!("Person {number}"))?,
@@ -151,7 +150,7 @@ async fn many_at_a_time(
 async fn submit(context: &Context, owner: UserId, request: Request) -> Result<(), Failure> {
     let app = &context.app;
     let account = AccountId::of(owner, app.currency);
-    let origin = actors::ledger::system_origin(OperationId(Uuid::now_v7()));
+    let origin = actors::ledger::system_origin(OperationId(app.new_id()));
     let command = Command { origin, opening: Opening { owner, currency: app.currency }, request };
     loop {
         match app.ledger.submit(account, command.clone()).await {

@@ -4,8 +4,8 @@
 //! shard sums to zero per currency; dense offsets and entries, `balance_after` as the prefix sum, no account below
 //! zero; one effect and one credit a transfer id; holds resolved once, captures within them; refunds within their
 //! originals; that what channels gave, booked and have in transit agrees to the last credit; and that positions,
-//! checkpoint rows, event rows and cells of the views are what the replay makes them. And the journal of rooms, as far as
-//! retention has left it ([`rooms`]).
+//! checkpoint rows, event rows and cells of the views are what the replay makes them. Of rooms: the chain, dense
+//! offsets, snapshots, and the views' rows.
 //!
 //! Memory: about 200 bytes an account, 8 bytes an effect and 8 a credit, and what is open on the shards. Ids are kept as 64 bits; two that meet are told apart by a second reading.
 //!
@@ -35,6 +35,7 @@ use crate::command::Context;
 use crate::command::failure::{Exit, Failure};
 use crate::command::output::Output;
 use crate::command::verify::replay::Replay;
+use crate::command::verify::rooms::Compared;
 use crate::command::verify::rows::{Evidence, Places, ViewsCheck};
 use crate::config::Config;
 use crate::node::store::{Layout, Store};
@@ -96,29 +97,42 @@ pub async fn stopped(config: &Arc<Config>, out: &Output) -> Result<(), Failure> 
     let store = Store::open(&config.data, &config.storage, false, now())?;
     let layout = Layout::of(&config.data);
     let begun = Instant::now();
-    let views = open_views(&store, &layout, out).await?;
+    let views = open_views(&store, &layout, Space::Ledger, out).await?;
     let positions = views.as_ref().map_or_else(|| Ok(Vec::new()), EmbeddedViews::positions)?;
     let scan = || Scan::of_files(&config.data, Space::Ledger, store.shards);
     let check = views.as_ref().map(|views| ViewsCheck::new(views as &dyn Views, Evidence::Place));
     let mut verified = verify(&scan, store.shards, check, positions, out).await?;
-    verified.notes.extend(rooms::check(&config.data, store.shards).await.map_err(Failure::from)?);
+    drop(views);
+    if Layout::of(&config.data).has_journal(Space::Rooms) {
+        let views = open_views(&store, &layout, Space::Rooms, out).await?;
+        let positions = views.as_ref().map_or_else(|| Ok(Vec::new()), EmbeddedViews::positions)?;
+        let scan = Scan::of_files(&config.data, Space::Rooms, store.shards)?;
+        let with = views.as_ref().map(|views| Compared { views: views as &dyn Views, positions, moving: false });
+        verified.notes.push(rooms::verify(scan, with, out).await?);
+    }
     verified.print(begun, out).await;
     Ok(())
 }
 
 /// The views, if there are any that open. None are no fault: they are derived, and the next start derives them.
-async fn open_views(store: &Store, layout: &Layout, out: &Output) -> Result<Option<EmbeddedViews>, Failure> {
-    if !layout.views().exists() {
-        out.line("views: none; the next start derives them").await;
+async fn open_views(
+    store: &Store,
+    layout: &Layout,
+    space: Space,
+    out: &Output,
+) -> Result<Option<EmbeddedViews>, Failure> {
+    if !layout.views(space).exists() {
+        out.line(format!("views of {}: none; the next start derives them", space.name())).await;
         return Ok(None);
     }
     let config = ViewsConfig::of(store.founding.id);
     // Rows are compared by where they point: what stands there was read from the journal itself.
-    let opened = tokio::task::block_in_place(|| EmbeddedViews::open(&layout.views(), &config, Arc::new(Places)))?;
+    let opened = tokio::task::block_in_place(|| EmbeddedViews::open(&layout.views(space), &config, Arc::new(Places)))?;
     match opened {
         Opening::Ready(views) => Ok(Some(views)),
         Opening::Rebuild { reason, .. } => {
-            out.line(format!("views: of no use, the next start derives them: {reason}")).await;
+            let space = space.name();
+            out.line(format!("views of {space}: of no use, the next start derives them: {reason}")).await;
             Ok(None)
         }
     }
@@ -142,8 +156,11 @@ pub async fn running(context: &Context, out: &Output) -> Result<(), Failure> {
     let check = ViewsCheck::new(&*stores.views, Evidence::Bytes);
     let mut verified = verify(&scan, context.shards, Some(check), positions, out).await?;
     verified.notes.push(live::check(context).await?);
-    let rooms = rooms::check(&context.app.config.data, context.shards).await;
-    verified.notes.extend(rooms.map_err(Failure::from)?);
+    let stores = &context.room_stores;
+    let positions = stores.views.positions()?;
+    let scan = stores.journal.scan(Place(0))?;
+    let with = Compared { views: &*stores.views, positions, moving: true };
+    verified.notes.push(rooms::verify(scan, Some(with), out).await?);
     verified.print(begun, out).await;
     Ok(())
 }

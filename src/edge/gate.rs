@@ -10,24 +10,31 @@ use std::time::Duration;
 
 use metrics::{counter, gauge};
 use parking_lot::Mutex;
+use protocol::code::Code;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::metrics::{ACCEPTED, CONNECTIONS, REFUSED};
 
 /// Why a connection is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// The node holds as many connections as it may.
-    #[error("the node has no room for another connection")]
     Full,
     /// This address holds as many as it may.
-    #[error("too many connections from this address")]
     Address,
 }
 
 impl Refused {
-    /// A stable name, for problems and metrics.
-    pub fn code(self) -> &'static str {
+    /// The code of the answer.
+    pub const fn code(self) -> Code {
+        match self {
+            Self::Full => Code::Busy,
+            Self::Address => Code::TooManyConnections,
+        }
+    }
+
+    /// A stable name, for metrics.
+    const fn name(self) -> &'static str {
         match self {
             Self::Full => "node_full",
             Self::Address => "too_many_connections",
@@ -123,7 +130,7 @@ impl Gate {
 }
 
 fn refused(why: Refused) -> Refused {
-    counter!(REFUSED, "reason" => why.code()).increment(1);
+    counter!(REFUSED, "reason" => why.name()).increment(1);
     why
 }
 

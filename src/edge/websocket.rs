@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use actors::outbox::CloseCode;
 use axum::Router;
-use axum::routing::get;
+use axum::routing::any;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -156,7 +156,7 @@ impl<D: Door> WebSockets<D> {
     /// The route `/ws`. The router must be served by [`Listener`](super::listener::Listener): it takes the socket
     /// from it.
     pub fn router(self: &Arc<Self>) -> Router {
-        Router::new().route("/ws", get(upgrade::upgrade::<D>)).with_state(self.clone())
+        Router::new().route("/ws", any(upgrade::upgrade::<D>)).with_state(self.clone())
     }
 
     /// The heartbeats, to be run as a task for as long as connections are open: [`Heartbeats::run`].

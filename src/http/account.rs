@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use domain::ids::TransferId;
+use protocol::http::KeyHeader;
 use protocol::http::account::{BalanceResponse, FundingRequest, TransactionResponse, TransferRequest};
 use protocol::http::transaction::{
     RefundRequest, RefundResponse, Transaction, TransactionsQuery, TransactionsResponse,
@@ -31,7 +32,7 @@ pub async fn balance(
 
 /// Brings money onto the platform.
 #[utoipa::path(post, path = "/account/deposit", tag = "account", request_body = FundingRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the request happen once.")), responses(
+    params(KeyHeader), responses(
     (status = 201, description = "Deposited.", body = TransactionResponse),
     (status = 403, description = "`funding_disabled`", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "Refused by a rule.", body = Problem, content_type = "application/problem+json"),
@@ -47,7 +48,7 @@ pub async fn deposit(
 
 /// Takes money from the platform.
 #[utoipa::path(post, path = "/account/withdraw", tag = "account", request_body = FundingRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the request happen once.")), responses(
+    params(KeyHeader), responses(
     (status = 201, description = "Withdrawn.", body = TransactionResponse),
     (status = 422, description = "Refused by a rule.", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
@@ -62,7 +63,7 @@ pub async fn withdraw(
 
 /// Pays somebody.
 #[utoipa::path(post, path = "/account/transfer", tag = "account", request_body = TransferRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the request happen once.")), responses(
+    params(KeyHeader), responses(
     (status = 201, description = "Paid.", body = TransactionResponse),
     (status = 202, description = "Debited; on its way to the payee.", body = TransactionResponse),
     (status = 404, description = "`payee_not_found`", body = Problem, content_type = "application/problem+json"),
@@ -107,8 +108,7 @@ pub async fn transaction(
 /// Gives back what a transaction brought the caller, in part or whole.
 #[utoipa::path(post, path = "/account/transactions/{id}/refund", tag = "account",
     request_body = Option<RefundRequest>,
-    params(("id" = uuid::Uuid, Path, description = "The transaction."),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes the request happen once.")), responses(
+    params(("id" = uuid::Uuid, Path, description = "The transaction."), KeyHeader), responses(
     (status = 201, description = "Refunded.", body = RefundResponse),
     (status = 202, description = "Debited; on its way back to the payer.", body = RefundResponse),
     (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),

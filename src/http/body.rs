@@ -22,7 +22,7 @@ use crate::http::config::HttpConfig;
 /// A JSON body.
 pub struct Json<T>(pub T);
 
-/// A JSON body that may be left out where all its fields may.
+/// A JSON body that may be left out, or be `null`, where all its fields may.
 pub struct OptionalJson<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
@@ -46,6 +46,9 @@ impl<T: DeserializeOwned + Default> FromRequest<Arc<App>> for OptionalJson<T> {
             return Ok(Self(T::default()));
         }
         is_json(&parts.headers)?;
+        if bytes.trim_ascii() == b"null" {
+            return Ok(Self(T::default()));
+        }
         parse(&bytes).map(Self)
     }
 }
@@ -89,7 +92,11 @@ fn is_json(headers: &HeaderMap) -> Result<(), Failure> {
     }
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+/// Reads a JSON object.
+///
+/// # Errors
+/// It is none, or a field is missing or not of its type: which, is said.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     // An array would be read as a struct's fields in order, and nobody means that.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(Code::Malformed.into());

@@ -1,28 +1,28 @@
 //! What every request passes on its way in and every answer on its way out.
 //!
-//! In: an id, a trace, the client's address, its limit, a deadline. Out: the problem's body, the id, the limit's
-//! headers, a line in the log and a figure in the metrics. A handler that panics is a problem too; the node goes on.
+//! In: an id, a span of its trace, the client's address, its limit, a deadline. Out: the problem's body, the id, the
+//! span, the limit's headers, a line in the log and a figure in the metrics. A handler that panics is a problem too;
+//! the node goes on.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CACHE_CONTROL, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use protocol::code::Code;
-use protocol::http::REQUEST_ID;
 use tracing::Instrument;
 
 use crate::app::App;
+use crate::edge::request_id;
 use crate::failure::Failure;
 use crate::http::context::Context;
 use crate::http::{limits, metrics, problem};
-
-static X_REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID);
+use crate::trace;
 
 /// Takes a request through its handler.
 pub async fn envelope(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
@@ -76,9 +76,8 @@ fn what(panic: &(dyn std::any::Any + Send)) -> &str {
 }
 
 fn write_headers(context: &Context, route: Option<&MatchedPath>, headers: &mut HeaderMap) {
-    if let Ok(id) = HeaderValue::from_str(&context.id) {
-        headers.insert(X_REQUEST_ID.clone(), id);
-    }
+    request_id::write(&context.id, headers);
+    trace::write(context.span, headers);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // People's money and tokens are nothing for a cache on the way; the page of the documentation is.
     if route.is_none_or(|route| route.as_str().starts_with("/api/v1")) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use domain::ids::HoldId;
+use protocol::http::KeyHeader;
 use protocol::http::hold::{CaptureRequest, CaptureResponse, Hold, HoldRequest, HoldResponse, ReleaseResponse};
 use protocol::http::page::{Items, PageQuery};
 use protocol::problem::Problem;
@@ -44,7 +45,7 @@ pub async fn read(
 
 /// Sets money aside for a payee.
 #[utoipa::path(post, path = "/account/holds", tag = "holds", request_body = HoldRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the request happen once.")), responses(
+    params(KeyHeader), responses(
     (status = 201, description = "Set aside.", body = HoldResponse),
     (status = 404, description = "`payee_not_found`", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "Refused by a rule.", body = Problem, content_type = "application/problem+json"),
@@ -60,8 +61,7 @@ pub async fn hold(
 
 /// Takes what was set aside for the caller, in part or whole; the rest is released.
 #[utoipa::path(post, path = "/account/holds/{id}/capture", tag = "holds", request_body = Option<CaptureRequest>,
-    params(("id" = uuid::Uuid, Path, description = "The hold."),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes the request happen once.")), responses(
+    params(("id" = uuid::Uuid, Path, description = "The hold."), KeyHeader), responses(
     (status = 201, description = "Captured.", body = CaptureResponse),
     (status = 202, description = "Captured; on its way to the payee.", body = CaptureResponse),
     (status = 403, description = "The caller is its payer.", body = Problem,

@@ -6,9 +6,11 @@ use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
 use bytes::Bytes;
 use protocol::problem::{self, Problem};
-use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation, Parameter, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Components, ContentBuilder, OpenApi, Ref, ResponseBuilder};
+use utoipa::openapi::{Components, ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -50,28 +52,63 @@ pub fn described() -> OpenApi {
     Described::openapi()
 }
 
-/// Adds to every operation what any may be answered with.
+/// Adds to every operation what any may be answered with, and to every answer its headers.
 pub fn complete(document: &mut OpenApi) {
     for item in document.paths.paths.values_mut() {
         for operation in operations(item) {
-            let takes_body = operation.request_body.is_some();
-            let is_secured = operation.security.is_some();
-            let mut add = |status: &str, description: &str| {
-                let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-                let response =
-                    ResponseBuilder::new().description(description).content(problem::CONTENT_TYPE, content).build();
-                operation.responses.responses.entry(status.to_owned()).or_insert_with(|| response.into());
-            };
-            if takes_body {
-                add("413", "`too_large`");
-                add("415", "`unsupported_media_type`");
-            }
-            if is_secured {
-                add("401", "No token, or none that is good.");
-            }
-            add("400", "The request cannot be understood, or fields are not valid.");
-            add("429", "`rate_limited` or `sign_in_locked`; `Retry-After` says when to come back.");
-            add("default", "Any other problem.");
+            add_problems(operation);
+            add_headers(operation);
+        }
+    }
+}
+
+fn add_problems(operation: &mut Operation) {
+    let takes_body = operation.request_body.is_some();
+    let is_secured = operation.security.is_some();
+    let mut add = |status: &str, description: &str| {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let response = ResponseBuilder::new().description(description).content(problem::CONTENT_TYPE, content).build();
+        operation.responses.responses.entry(status.to_owned()).or_insert_with(|| response.into());
+    };
+    if takes_body {
+        add("413", "`too_large`");
+        add("415", "`unsupported_media_type`");
+    }
+    if is_secured {
+        add("401", "No token, or none that is good.");
+    }
+    add("400", "The request cannot be understood, or fields are not valid.");
+    add("429", "`rate_limited` or `sign_in_locked`; `Retry-After` says when to come back.");
+    add("500", "`internal`");
+    add("503", "`busy`, `outcome_unknown`, …; `Retry-After` says when to come back.");
+}
+
+fn add_headers(operation: &mut Operation) {
+    let is_key = |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(it) if it.name == "Idempotency-Key");
+    let takes_key = operation.parameters.iter().flatten().any(is_key);
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        let mut add = |name: &str, schema: ObjectBuilder, description: &str| {
+            let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
+            response.headers.entry(name.to_owned()).or_insert_with(|| header.into());
+        };
+        let text = || ObjectBuilder::new().schema_type(Type::String);
+        let number = || ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
+        let span = text().pattern(Some("^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"));
+        add("X-Request-Id", text().min_length(Some(1)).max_length(Some(128)), "The request's id, as in the logs.");
+        add("traceparent", span, "The request's span (W3C), in the trace that it came in or in a new one.");
+        add("RateLimit-Limit", number(), "Requests a window of the tightest limit; only where there is one.");
+        add("RateLimit-Remaining", number(), "How many of them are left.");
+        add("RateLimit-Reset", number(), "Seconds until the window ends.");
+        if takes_key && matches!(&**status, "201" | "202") {
+            let replayed = text().enum_values(Some(["true"]));
+            add("Idempotency-Replayed", replayed, "The key was used before: this is the stored outcome.");
+        }
+        if matches!(&**status, "429" | "503") {
+            add("Retry-After", number(), "Seconds to wait, never too few.");
+        }
+        if status == "401" {
+            add("WWW-Authenticate", text().enum_values(Some(["Bearer"])), "How to sign in.");
         }
     }
 }

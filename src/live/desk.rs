@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use actors::session::{Calling, Desk, Published, Rights};
+use actors::outbox::frame;
+use actors::session::{Answering, Calling, Desk, Rights};
+use actors::streams::Streams;
 use async_trait::async_trait;
 use domain::ids::OperationId;
-use domain::ledger::{By, Origin, Principal, Via};
+use domain::ledger::{By, Origin, Principal, Trace, Via};
 use protocol::code::Code;
-use protocol::frame::client::{Call, Method, Publish};
-use protocol::frame::server::ErrorFrame;
+use protocol::frame::client::{Call, Method, Publish, Published, Signal};
+use protocol::frame::server::{ErrorFrame, SignalFrame};
+use protocol::frame::{ServerFrame, StreamName};
 use protocol::json::Json;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,57 +20,67 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::auth::caller::check;
+use crate::http::body;
 use crate::rooms::talking;
+use crate::trace;
 use crate::wallet::{self, Caller};
 
 /// A node's own.
-pub(super) struct AppDesk(pub(super) Arc<App>);
+pub(super) struct AppDesk {
+    pub(super) app: Arc<App>,
+    pub(super) streams: Arc<Streams>,
+}
 
 #[async_trait]
 impl Desk for AppDesk {
     async fn rights(&self, token: &str) -> Result<Rights, Code> {
-        let granted = check(&self.0, token).await.map_err(|failure| failure.code)?;
+        let granted = check(&self.app, token).await.map_err(|failure| failure.code)?;
         Ok(Rights {
             user: granted.user,
-            account: self.0.account_of(granted.user),
+            account: self.app.account_of(granted.user),
             login: granted.login,
             expires_at: granted.expires_at,
         })
     }
 
     async fn call(&self, calling: Calling, call: Call) -> Result<Json, Box<ErrorFrame>> {
-        self.done(calling, &call).await.map_err(|failure| refused(&failure))
+        self.done(calling, &call).await.map_err(|failure| Box::new(failure.frame()))
     }
 
-    async fn publish(&self, calling: Calling, publish: Publish) -> Result<Published, Box<ErrorFrame>> {
-        let handed = async {
-            let caller = self.caller(calling).await?;
-            let room = talking::room_of(&publish.room)?;
-            talking::hand(&self.0, &caller, room, &publish.body, publish.ttl_ms, Some(&publish.key)).await
+    async fn publish(&self, calling: Calling, publish: Publish) -> Answering {
+        match self.handed(calling, publish).await {
+            Ok(outcome) => Box::pin(async move {
+                let published = outcome.await.and_then(|published| result(&published));
+                published.map_err(|failure| Box::new(failure.frame()))
+            }),
+            Err(failure) => Box::pin(std::future::ready(Err(Box::new(failure.frame())))),
+        }
+    }
+
+    async fn signal(&self, calling: Calling, signal: Signal) -> Result<(), Code> {
+        let Signal { room, kind, data } = signal;
+        let busy = |error: storage::Error| {
+            tracing::warn!(%error, "who signals cannot be read");
+            Code::Busy
         };
-        let handed = handed.await.map_err(|failure| refused(&failure))?;
-        Ok(Box::pin(async move {
-            let done = handed.await.map_err(|failure| refused(&failure))?;
-            result(&done.body).map_err(|failure| refused(&failure))
-        }))
+        let user = calling.rights.user;
+        let state = self.app.chat.state(room).await.map_err(busy)?;
+        let profile = state.profile.as_ref().ok_or(Code::NotFound)?;
+        if !profile.kind.is_of_people() || !profile.has(user) {
+            return Err(Code::Forbidden);
+        }
+        let from = self.app.people.party(user).await.map_err(busy)?;
+        let stream = StreamName::Room(room.to_string().into());
+        let signal = ServerFrame::Signal(SignalFrame { stream, from, kind, data });
+        self.streams.signal(room.0, &frame::text(&signal.encode()));
+        Ok(())
     }
-}
-
-/// A failure as a frame.
-fn refused(failure: &Failure) -> Box<ErrorFrame> {
-    Box::new(ErrorFrame {
-        id: None,
-        stream: None,
-        code: failure.code,
-        message: failure.message.as_deref().unwrap_or(failure.code.message()).into(),
-        retry_after_ms: failure.retry_after_ms(),
-    })
 }
 
 impl AppDesk {
     async fn done(&self, calling: Calling, call: &Call) -> Result<Json, Failure> {
-        let app = &self.0;
-        let caller = self.caller(calling).await?;
+        let app = &self.app;
+        let caller = self.caller(calling, call.traceparent.as_deref().and_then(trace::read)).await?;
         let key = call.key.as_deref();
         match call.method {
             Method::Balance => result(&wallet::balance::balance(app, &caller).await?),
@@ -78,24 +91,37 @@ impl AppDesk {
         }
     }
 
+    async fn handed(
+        &self,
+        calling: Calling,
+        said: Publish,
+    ) -> Result<impl Future<Output = Result<Published, Failure>> + Send + use<>, Failure> {
+        let caller = self.caller(calling, None).await?;
+        let (body, key) = (&said.body, said.key.as_deref());
+        let outcome = talking::hand(&self.app, &caller, said.room, body, said.ttl_ms, key).await?;
+        Ok(async move {
+            let done = outcome.await?;
+            Ok(Published { offset: done.body.offset, replayed: done.replayed })
+        })
+    }
+
     /// Who calls. Their role is read anew: a session may live longer than it.
-    async fn caller(&self, calling: Calling) -> Result<Caller, Failure> {
+    async fn caller(&self, calling: Calling, trace: Option<Trace>) -> Result<Caller, Failure> {
         let Calling { rights, session, device } = calling;
-        let person = self.0.identity.person(rights.user).await.map_err(|error| {
+        let person = self.app.identity.person(rights.user).await.map_err(|error| {
             tracing::error!(%error, "a caller cannot be read");
             Failure::of(Code::Busy)
         })?;
         let user = person.and_then(storage::identity::Person::live).ok_or_else(|| Failure::of(Code::TokenInvalid))?;
         let by = By { principal: Principal::Person(rights.user), session: Some(session), device, via: Via::WebSocket };
-        let origin = Origin { operation: OperationId(Uuid::new_v4()), by, trace: None };
+        let origin = Origin { operation: OperationId(Uuid::new_v4()), by, trace };
         Ok(Caller { user: rights.user, role: user.role, login: rights.login, expires_at: rights.expires_at, origin })
     }
 }
 
-/// What the call is about; nothing is an empty object.
+/// What the call is about, read as the body of its HTTP request is; nothing is an empty object.
 fn params<T: DeserializeOwned>(call: &Call) -> Result<T, Failure> {
-    let text = call.params.as_ref().map_or("{}", Json::get);
-    serde_json::from_str(text).map_err(|error| Failure::of(Code::Malformed).saying(format!("params: {error}")))
+    body::parse(call.params.as_ref().map_or("{}", Json::get).as_bytes())
 }
 
 fn result<T: Serialize>(body: &T) -> Result<Json, Failure> {

@@ -13,7 +13,6 @@ use protocol::frame::{self, ClientFrame};
 use ractor::ActorRef;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::app::App;
 use crate::edge::websocket::{Door, Flow, Hello, Refusal, Session};
@@ -47,8 +46,8 @@ impl LiveDoor {
 
     async fn device(&self, user: UserId, name: Option<&str>) -> Result<Option<DeviceId>, Refusal> {
         let Some(name) = name else { return Ok(None) };
-        let candidate = DeviceId(new_id(&self.app));
-        let device = self.app.deliveries.device(user, name, candidate, self.app.clock.now()).await;
+        let candidate = DeviceId(self.app.new_id());
+        let device = self.app.deliveries.device(user, name, candidate, self.app.now()).await;
         device.map(|device| Some(device.id)).map_err(|error| {
             tracing::error!(%error, "a device cannot be read");
             Refusal::new(CloseCode::TryAgainLater, "the store does not answer")
@@ -62,7 +61,7 @@ impl Door for LiveDoor {
     async fn hello(&self, hello: Hello) -> Result<LiveSession, Refusal> {
         let frames = frame::decode(&hello.text).map(|mut frames| (frames.len(), frames.pop()));
         let Ok((1, Some(Ok(ClientFrame::Hello(said))))) = frames else {
-            return Err(Refusal::new(CloseCode::Policy, "the first frame is hello, alone"));
+            return Err(Refusal::new(CloseCode::Policy, Code::HelloExpected.as_str()));
         };
         let rights = self.context.desk.rights(&said.token).await.map_err(|code| match code {
             Code::Busy => Refusal::new(CloseCode::TryAgainLater, "the store does not answer"),
@@ -71,7 +70,7 @@ impl Door for LiveDoor {
         let device = self.device(rights.user, said.device.as_deref()).await?;
         let args = SessionArgs {
             context: Arc::clone(&self.context),
-            id: SessionId(new_id(&self.app)),
+            id: SessionId(self.app.new_id()),
             rights,
             device,
             outbox: Arc::clone(&hello.outbox),
@@ -120,12 +119,4 @@ impl Session for LiveSession {
     fn gone(&self) {
         self.actor.cast(SessionMessage::Gone).ok();
     }
-}
-
-/// A UUIDv7 of now.
-fn new_id(app: &App) -> Uuid {
-    let millis = app.clock.now().millis();
-    let time =
-        uuid::Timestamp::from_unix_time(millis / 1_000, u32::try_from(millis % 1_000).unwrap_or(0) * 1_000_000, 0, 0);
-    Uuid::new_v7(time)
 }

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::sessions::Sessions;
+use actors::streams::publishing::{StreamsActor, StreamsArgs};
 use actors::streams::sweeper::Sweeper;
-use actors::streams::{StreamsActor, StreamsArgs};
+use domain::ledger::Event;
+use domain::room::RoomEvent;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use crate::live::SessionsHandle;
@@ -21,8 +23,10 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(10);
 /// What is supervised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// The streams.
+    /// The streams of accounts.
     Streams,
+    /// The streams of rooms.
+    RoomStreams,
     /// What sends again.
     Sweeper,
     /// The supervisor of sessions.
@@ -34,6 +38,7 @@ impl Part {
     const fn name(self) -> &'static str {
         match self {
             Self::Streams => "streams",
+            Self::RoomStreams => "room_streams",
             Self::Sweeper => "sweeper",
             Self::Sessions => "sessions",
         }
@@ -45,7 +50,8 @@ pub(super) struct Supervisor;
 
 /// What it is made with.
 pub(super) struct SupervisorArgs {
-    pub streams: StreamsArgs,
+    pub accounts: StreamsArgs<Event>,
+    pub rooms: StreamsArgs<RoomEvent>,
     pub sessions: SessionsHandle,
 }
 
@@ -64,6 +70,7 @@ impl Actor for Supervisor {
     async fn pre_start(&self, me: ActorRef<Part>, args: SupervisorArgs) -> Result<SupervisorState, ActorProcessingErr> {
         let mut state = SupervisorState { args, parts: HashMap::new(), failures: 0 };
         state.start(&me, Part::Streams).await?;
+        state.start(&me, Part::RoomStreams).await?;
         state.start(&me, Part::Sweeper).await?;
         state.start(&me, Part::Sessions).await?;
         Ok(state)
@@ -109,11 +116,15 @@ impl SupervisorState {
     async fn start(&mut self, me: &ActorRef<Part>, part: Part) -> Result<(), ActorProcessingErr> {
         let actor = match part {
             Part::Streams => {
-                let args = self.args.streams.clone();
-                Actor::spawn_linked(None, StreamsActor, args, me.get_cell()).await?.0.get_id()
+                let args = self.args.accounts.clone();
+                Actor::spawn_linked(None, StreamsActor::default(), args, me.get_cell()).await?.0.get_id()
+            }
+            Part::RoomStreams => {
+                let args = self.args.rooms.clone();
+                Actor::spawn_linked(None, StreamsActor::default(), args, me.get_cell()).await?.0.get_id()
             }
             Part::Sweeper => {
-                let streams = Arc::clone(&self.args.streams.streams);
+                let streams = Arc::clone(&self.args.accounts.streams);
                 Actor::spawn_linked(None, Sweeper, streams, me.get_cell()).await?.0.get_id()
             }
             Part::Sessions => {

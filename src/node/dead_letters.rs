@@ -43,6 +43,9 @@ fn of(reported: &Reported) -> DeadLetter {
         detail: String::new(),
         first_at: at,
         last_at: at,
+        class: None,
+        redrive: false,
+        resolved_at: None,
     };
     match &reported.failure {
         Failure::Suspended { transfer, account, .. } => DeadLetter {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use actors::node::Node;
+use actors::rooms::hall::Hall;
 use protocol::http::health::{HealthResponse, HealthStatus, PartHealth};
 
 /// Where a node is in its life.
@@ -23,12 +24,15 @@ pub enum Phase {
 pub struct Readiness {
     phase: AtomicU8,
     node: Arc<Node>,
+    hall: Arc<Hall>,
+    /// Dead letters a minute above which the node is degraded.
+    dead_letters_per_minute_max: u32,
 }
 
 impl Readiness {
     /// Of a node that starts.
-    pub fn new(node: Arc<Node>) -> Self {
-        Self { phase: AtomicU8::new(Phase::Starting as u8), node }
+    pub fn new(node: Arc<Node>, hall: Arc<Hall>, dead_letters_per_minute_max: u32) -> Self {
+        Self { phase: AtomicU8::new(Phase::Starting as u8), node, hall, dead_letters_per_minute_max }
     }
 
     /// Where the node is in its life.
@@ -61,17 +65,26 @@ impl Readiness {
             Phase::Ready => part("node", HealthStatus::Ok, None),
             Phase::Draining => part("node", HealthStatus::Unavailable, Some("it is stopping".to_owned())),
         }
-        let (open, all) = (self.node.opening.borrow().open, usize::from(self.node.shards.get()));
-        match open {
-            0 => part("shards", HealthStatus::Unavailable, Some("none is open".to_owned())),
-            _ if open < all => part("shards", HealthStatus::Degraded, Some(format!("{open} of {all} are open"))),
-            _ => part("shards", HealthStatus::Ok, None),
+        let all = usize::from(self.node.shards.get());
+        for (name, opening) in [("shards", &self.node.opening), ("rooms", &self.hall.opening)] {
+            match opening.borrow().open {
+                0 => part(name, HealthStatus::Unavailable, Some("none is open".to_owned())),
+                open if open < all => part(name, HealthStatus::Degraded, Some(format!("{open} of {all} are open"))),
+                _ => part(name, HealthStatus::Ok, None),
+            }
         }
-        if self.node.stores.journal.has_room() {
+        if self.node.stores.journal.has_room() && self.hall.stores.journal.has_room() {
             part("journal", HealthStatus::Ok, None);
         } else {
             let why = "the disk is nearly full: no new commands are taken".to_owned();
             part("journal", HealthStatus::Unavailable, Some(why));
+        }
+        let dead = self.node.dead_letters.per_minute(self.node.clock.now());
+        if dead > u64::from(self.dead_letters_per_minute_max) {
+            let why = format!("{dead} dead letters in the last minute");
+            parts.insert("delivery".to_owned(), PartHealth { status: HealthStatus::Degraded, message: Some(why) });
+        } else {
+            parts.insert("delivery".to_owned(), PartHealth { status: HealthStatus::Ok, message: None });
         }
         let status = parts.values().map(|part| part.status).max().unwrap_or(HealthStatus::Ok);
         HealthResponse { status, parts }

@@ -1,12 +1,12 @@
 //! `Root`: the supervisor of a node's supervisors.
 //!
-//! Without `Shards` or `Rooms` the node is of no use: their end is the process's. `DeadLetters` is started again, later each time;
+//! Without `Shards` and `Rooms` the node is of no use: their end is the process's. `DeadLetters` is started again, later each time;
 //! what was in its mailbox is reported again by who still has the cause.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::dead_letters::{DeadLetterStore, DeadLetters};
+use actors::dead_letters::{DeadLetters, DeadLettersArgs};
 use actors::node::Node;
 use actors::rooms::{Rooms, RoomsArgs, RoomsMessage};
 use actors::shards::{Shards, ShardsMessage};
@@ -28,21 +28,9 @@ pub enum RootMessage {
     },
     /// Open the shards of rooms; answers their supervisor.
     StartRooms {
-        /// What it is made with.
-        args: RoomsArgs,
         /// Where it goes.
         reply: tokio::sync::oneshot::Sender<ActorRef<RoomsMessage>>,
     },
-}
-
-impl std::fmt::Debug for RootMessage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::StartDeadLetters => "StartDeadLetters",
-            Self::StartShards { .. } => "StartShards",
-            Self::StartRooms { .. } => "StartRooms",
-        })
-    }
 }
 
 /// The actor.
@@ -52,8 +40,10 @@ pub struct Root;
 pub struct RootArgs {
     /// The node.
     pub node: Arc<Node>,
-    /// Where dead letters are kept.
-    pub dead_letters: Arc<dyn DeadLetterStore>,
+    /// Its rooms.
+    pub rooms: RoomsArgs,
+    /// Where dead letters are kept and offered again.
+    pub dead_letters: DeadLettersArgs,
     /// Cancelled when the node is of no use any more.
     pub broken: CancellationToken,
 }
@@ -84,9 +74,8 @@ impl Actor for Root {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             RootMessage::StartDeadLetters => {
-                let store = Arc::clone(&state.args.dead_letters);
-                let (actor, _) = Actor::spawn_linked(None, DeadLetters, store, me.get_cell()).await?;
-                state.args.node.dead_letters.open(actor);
+                let args = state.args.dead_letters.clone();
+                Actor::spawn_linked(None, DeadLetters, args, me.get_cell()).await?;
             }
             RootMessage::StartShards { reply } => {
                 let node = Arc::clone(&state.args.node);
@@ -95,8 +84,9 @@ impl Actor for Root {
                 // Who asked has gone away with the process.
                 reply.send(actor).ok();
             }
-            RootMessage::StartRooms { args, reply } => {
-                let (actor, _) = Actor::spawn_linked(None, Rooms, args, me.get_cell()).await?;
+            RootMessage::StartRooms { reply } => {
+                let rooms = state.args.rooms.clone();
+                let (actor, _) = Actor::spawn_linked(None, Rooms, rooms, me.get_cell()).await?;
                 state.rooms = Some(actor.clone());
                 reply.send(actor).ok();
             }
@@ -115,8 +105,10 @@ impl Actor for Root {
             SupervisionEvent::ActorTerminated(actor, _, reason) => (actor, reason.unwrap_or_else(|| "it ended".into())),
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
         };
-        if state.shards.as_ref().is_some_and(|shards| shards.get_id() == actor.get_id()) {
-            tracing::error!(why, "the supervisor of the shards is gone: the node ends");
+        let shards = state.shards.as_ref().map(|actor| actor.get_id());
+        let rooms = state.rooms.as_ref().map(|actor| actor.get_id());
+        if [shards, rooms].contains(&Some(actor.get_id())) {
+            tracing::error!(why, "a supervisor of shards is gone: the node ends");
             state.args.broken.cancel();
             return Ok(());
         }

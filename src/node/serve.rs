@@ -18,7 +18,7 @@ use crate::edge::gate::Gate;
 use crate::edge::limits;
 use crate::edge::listener::Listener;
 use crate::http;
-use crate::live::{LatePublisher, Live};
+use crate::live::{LatePublishers, Live};
 use crate::node::readiness::Phase;
 use crate::node::store::Layout;
 use crate::node::{Assembly, upkeep};
@@ -45,8 +45,8 @@ pub async fn serve(
 
     let bar = Bar::new("bringing the views up");
     let watch = |at| bar.at(at);
-    let publisher = Arc::new(LatePublisher::default());
-    let opening = Assembly::open(Arc::clone(&config), metrics.clone(), Arc::clone(&publisher) as _, true, &watch);
+    let late = LatePublishers::default();
+    let opening = Assembly::open(Arc::clone(&config), metrics.clone(), late.publishers(), true, &watch);
     let assembly = tokio::select! {
         opened = opening => opened?,
         // Nothing is served yet, and all that is durable stays so.
@@ -59,11 +59,11 @@ pub async fn serve(
     let control = socket::Server::bind(&assembly)?;
     tokio::spawn(control.run(stop.clone()));
     tokio::spawn(telemetry::keep_up(metrics, stop.clone()));
-    tokio::spawn(upkeep::run(Arc::clone(&app), Arc::clone(&assembly.stores), stop.clone()));
+    tokio::spawn(upkeep::run(Arc::clone(&app), assembly.spaces(), stop.clone()));
     tokio::spawn(resume_erasures(Arc::clone(&app)));
     // Its own token: connections are told of a drain before anything else stops.
     let live_stop = CancellationToken::new();
-    let live = Live::start(&app, &publisher, Arc::clone(&gate), live_stop.clone()).await?;
+    let live = Live::start(&app, &late, Arc::clone(&gate), live_stop.clone()).await?;
     let router = http::router(Arc::clone(&app)).merge(live.router());
     app.readiness.advance(Phase::Ready);
     let served = tokio::spawn(listener.serve(router, stop.clone()));

@@ -5,7 +5,7 @@
 //! DATA/store.json       format, id, epoch, shards, business zone, currency: written once
 //! DATA/journal/         the truth
 //! DATA/views/           derived, may be deleted
-//! DATA/views-rooms/     the same, of rooms
+//! DATA/views-rooms/     the same of rooms
 //! DATA/identity.redb    people
 //! DATA/deliveries.redb  cursors and dead letters
 //! DATA/keys/            development's own keys
@@ -24,6 +24,7 @@ use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use storage::embedded::lock::StoreLock;
 use storage::encoding::STORE_FORMAT;
+use storage::journal::Space;
 use uuid::Uuid;
 
 use crate::config::StorageConfig;
@@ -88,14 +89,17 @@ impl Layout {
         self.0.join("journal")
     }
 
-    /// The views.
-    pub fn views(&self) -> PathBuf {
-        self.0.join("views")
+    /// Whether there is a journal of the space.
+    pub fn has_journal(&self, space: Space) -> bool {
+        self.journal().join(space.name()).exists()
     }
 
-    /// The views of rooms.
-    pub fn room_views(&self) -> PathBuf {
-        self.0.join("views-rooms")
+    /// The views of a space.
+    pub fn views(&self, space: Space) -> PathBuf {
+        self.0.join(match space {
+            Space::Ledger => "views",
+            Space::Rooms => "views-rooms",
+        })
     }
 
     /// Development's own keys.

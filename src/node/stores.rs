@@ -6,6 +6,7 @@
 use std::sync::{Arc, OnceLock};
 
 use actors::projector::rebuild::Rebuilder;
+use actors::room_projector::rebuild::RoomRebuilder;
 use bytes::Bytes;
 use domain::time::Timestamp;
 use storage::Error;
@@ -15,11 +16,11 @@ use storage::embedded::identity::EmbeddedIdentity;
 use storage::embedded::journal::{EmbeddedJournal, JournalConfig, Known, OpenFrom};
 use storage::embedded::views::{EmbeddedViews, Opening, PayloadReader, ViewsConfig};
 use storage::identity::{Identity, random_quickpe_ids};
-use storage::journal::{Journal, JournalKey, Place, Slot, Space};
+use storage::journal::{Journal, JournalKey, Place, Slot, Space, StoredRecord};
 use storage::sealing::{KeyEncryptionKey, Keyring};
 use storage::views::{Position, Views};
 
-use crate::config::{Config, Keys};
+use crate::config::{Config, Keys, StorageConfig};
 use crate::node::store::{Layout, Store};
 
 /// How often a replay says how far it is, in records.
@@ -39,8 +40,9 @@ pub struct Progress {
 /// Hears of progress.
 pub type Watcher<'a> = &'a (dyn Fn(Progress) + Send + Sync);
 
-/// The journal and the views.
-pub struct LedgerStores {
+/// The journal of a space and its views.
+pub struct SpaceStores {
+    space: Space,
     /// The truth.
     pub journal: Arc<EmbeddedJournal>,
     /// What is read.
@@ -75,28 +77,30 @@ impl PayloadReader for LateReader {
     }
 }
 
-impl LedgerStores {
-    /// Opens the journal and the views of a locked store. Blocks on the disk.
+impl SpaceStores {
+    /// Opens the journal of a space and its views, of a locked store. Blocks on the disk.
     ///
     /// # Errors
     /// See [`EmbeddedJournal::open`] and [`EmbeddedViews::open`].
-    pub fn open(store: &Store, config: &Config) -> Result<Self, Error> {
+    pub fn open(store: &Store, config: &Config, space: Space) -> Result<Self, Error> {
         let reader = Arc::new(LateReader::default());
         let layout = Layout::of(store.lock.dir());
         let views_config =
-            ViewsConfig { cache_bytes: config.storage.views_cache_bytes, ..ViewsConfig::of(store.founding.id) };
-        let (views, mut rebuild) = match EmbeddedViews::open(&layout.views(), &views_config, reader.clone())? {
+            ViewsConfig { cache_bytes: cache_bytes(&config.storage, space), ..ViewsConfig::of(store.founding.id) };
+        let (views, mut rebuild) = match EmbeddedViews::open(&layout.views(space), &views_config, reader.clone())? {
             Opening::Ready(views) => (views, None),
             Opening::Rebuild { views, reason } => (views, Some(reason)),
         };
         let positions = views.positions()?;
         let known: Vec<_> = positions.iter().map(|(key, position)| known(*key, position)).collect();
+        let (segment_bytes, segments_ahead) = segments(&config.storage, space);
         let journal_config = JournalConfig {
-            segment_bytes: config.storage.segment_bytes,
+            segment_bytes,
+            segments_ahead,
             bytes_max: config.storage.bytes_max.unwrap_or(u64::MAX),
-            ..JournalConfig::new(Space::Ledger, store.founding.id, store.shards)
+            ..JournalConfig::new(space, store.founding.id, store.shards)
         };
-        let from = OpenFrom::Last(config.ledger.tail_log_bytes_max);
+        let from = OpenFrom::Last(tail_log_bytes_max(config, space));
         let journal = Arc::new(EmbeddedJournal::open(Arc::clone(&store.lock), &journal_config, from, &known)?);
         journal.set_bytes_beside(views.bytes_on_disk());
         // Nobody else has set it: the reader was made above.
@@ -104,7 +108,7 @@ impl LedgerStores {
         if rebuild.is_none() && positions.is_empty() && !store.is_new {
             rebuild = Some("there are no views".to_owned());
         }
-        Ok(Self { journal, views: Arc::new(views), rebuild })
+        Ok(Self { space, journal, views: Arc::new(views), rebuild })
     }
 
     /// Brings the views up to the journal if they are further behind than opening a shard may read.
@@ -115,7 +119,7 @@ impl LedgerStores {
         let positions = self.views.positions()?;
         let Some(from) = self.behind(store, config, &positions).await? else { return Ok(()) };
         let reason = self.rebuild.as_deref().unwrap_or("they are too far behind the journal");
-        tracing::warn!(reason, "the views are brought up from the journal");
+        tracing::warn!(space = self.space.name(), reason, "the views are brought up from the journal");
         self.replay(from, positions, watch).await.map(drop)
     }
 
@@ -130,7 +134,10 @@ impl LedgerStores {
         watch: Watcher<'_>,
     ) -> Result<u64, Error> {
         let views: Arc<dyn Views> = Arc::clone(&self.views) as _;
-        let mut rebuilder = Rebuilder::new(views, positions)?;
+        let mut rebuilder = match self.space {
+            Space::Ledger => AnyRebuilder::Ledger(Rebuilder::new(views, positions)?),
+            Space::Rooms => AnyRebuilder::Rooms(RoomRebuilder::new(views, positions)?),
+        };
         let mut scan = self.journal.scan(from)?;
         let (of, mut records) = (scan.end(), 0_u64);
         while let Some(stored) = scan.next() {
@@ -168,15 +175,65 @@ impl LedgerStores {
         }
         let mut oldest: Option<Place> = None;
         for shard in store.shards.shards() {
-            let key = JournalKey { space: Space::Ledger, shard };
+            let key = JournalKey { space: self.space, shard };
             let through = positions.iter().find(|(other, _)| *other == key).map_or(Slot(0), |(_, at)| at.through);
             if let Some(next) = self.journal.read(key, through.next(), 1).await?.first() {
+                // What retention has removed before it, no shard can read: only a replay starts there.
+                if next.record.slot != through.next() {
+                    return Ok(Some(Place(0)));
+                }
                 oldest = Some(oldest.map_or(next.place, |oldest| oldest.min(next.place)));
             }
         }
         // Twice the bound: a node that was stopped at it is not behind.
-        let bound = config.ledger.tail_log_bytes_max.saturating_mul(2);
+        let bound = tail_log_bytes_max(config, self.space).saturating_mul(2);
         Ok(oldest.filter(|oldest| self.journal.bytes_behind(*oldest) > bound))
+    }
+}
+
+/// Makes the views of a space.
+enum AnyRebuilder {
+    Ledger(Rebuilder),
+    Rooms(RoomRebuilder),
+}
+
+impl AnyRebuilder {
+    async fn record(&mut self, stored: StoredRecord) -> Result<(), Error> {
+        match self {
+            Self::Ledger(rebuilder) => rebuilder.record(stored).await,
+            Self::Rooms(rebuilder) => rebuilder.record(stored).await,
+        }
+    }
+
+    async fn finish(self) -> Result<(), Error> {
+        match self {
+            Self::Ledger(rebuilder) => rebuilder.finish().await,
+            Self::Rooms(rebuilder) => rebuilder.finish().await,
+        }
+    }
+}
+
+/// Bytes of a new segment, and how many are made ahead. What is kept for a while goes by whole segments, so those of
+/// rooms are small.
+const fn segments(storage: &StorageConfig, space: Space) -> (u64, u64) {
+    match space {
+        Space::Ledger => (storage.segment_bytes, 2),
+        Space::Rooms => (storage.rooms_segment_bytes, 1),
+    }
+}
+
+const fn cache_bytes(storage: &StorageConfig, space: Space) -> u64 {
+    match space {
+        Space::Ledger => storage.views_cache_bytes,
+        Space::Rooms => storage.rooms_views_cache_bytes,
+    }
+}
+
+/// How far views may be behind the log before opening a shard reads too much.
+const fn tail_log_bytes_max(config: &Config, space: Space) -> u64 {
+    match space {
+        Space::Ledger => config.ledger.tail_log_bytes_max,
+        Space::Rooms => config.rooms.tail_log_bytes_max,
     }
 }
 

@@ -8,7 +8,7 @@ use storage::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::node::stores::LedgerStores;
+use crate::node::stores::SpaceStores;
 
 /// How often the node looks.
 const LOOK: Duration = Duration::from_mins(10);
@@ -24,14 +24,18 @@ const SWEEP_ROWS: usize = 1_000;
 const MEASURE: Duration = Duration::from_secs(2);
 
 /// Runs until `stop`.
-pub async fn run(app: Arc<App>, stores: Arc<LedgerStores>, stop: CancellationToken) {
+pub async fn run(app: Arc<App>, stores: [Arc<SpaceStores>; 2], stop: CancellationToken) {
     let mut looks = tokio::time::interval(LOOK);
     let mut measures = tokio::time::interval(MEASURE);
     measures.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = measures.tick() => stores.journal.set_bytes_beside(stores.views.bytes_on_disk()),
+            _ = measures.tick() => {
+                for stores in &stores {
+                    stores.journal.set_bytes_beside(stores.views.bytes_on_disk());
+                }
+            }
             _ = looks.tick() => {
                 if let Err(error) = look(&app).await {
                     tracing::error!(%error, "upkeep failed and is tried again");
@@ -45,6 +49,7 @@ async fn look(app: &App) -> Result<(), Error> {
     let now = app.clock.now();
     while app.identity.sweep_logins(now, SWEEP_ROWS).await? == SWEEP_ROWS {}
     while app.deliveries.sweep_devices(now, SWEEP_ROWS).await? == SWEEP_ROWS {}
+    while app.deliveries.sweep_dead_letters(now, SWEEP_ROWS).await? == SWEEP_ROWS {}
     let due = app.identity.compaction_due().await?;
     if due.is_some_and(|due| is_due(due.since, now)) {
         app.identity.compact().await?;

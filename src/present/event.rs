@@ -135,7 +135,7 @@ pub const fn frozen_scope(freeze: Freeze) -> Option<FreezeScope> {
     }
 }
 
-fn json<T: Serialize>(name: EventName, data: &T) -> Result<Told, Failure> {
+pub(super) fn json<T: Serialize>(name: EventName, data: &T) -> Result<Told, Failure> {
     let data = serde_json::to_string(data).map_err(|_| Failure::of(Code::Internal))?;
     Ok(Told { name, data })
 }

@@ -78,7 +78,7 @@ pub async fn delete(app: &App, caller: &Caller, room: RoomId, of: u64) -> Result
     submit(app, caller, room, RoomRequest::Delete { of }).await
 }
 
-/// The room that a frame names.
+/// The room that a path names.
 ///
 /// # Errors
 /// [`Code::NotFound`]

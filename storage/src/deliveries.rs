@@ -13,7 +13,7 @@ use domain::time::Timestamp;
 use uuid::Uuid;
 
 use crate::Error;
-pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId, Reason, TEXT_BYTES_MAX};
+pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetterPage, Reason, TEXT_BYTES_MAX};
 
 /// The most devices that are kept of one person; beyond it the one seen longest ago is forgotten.
 pub const DEVICES_PER_USER_MAX: usize = 20;
@@ -30,6 +30,15 @@ pub const PUT_MAX: usize = 4_096;
 
 /// The most dead letters that one page holds.
 pub const PAGE_MAX: usize = 100;
+
+/// The most rows that one page of dead letters reads; with several conditions it may pass many over.
+pub const SCAN_MAX: usize = 500;
+
+/// The most open dead letters of one person and stream that are answered at once.
+pub const OPEN_MAX: usize = 256;
+
+/// How long a dead letter that was resolved is kept.
+pub const RESOLVED_AGE_MAX: Duration = Duration::from_hours(30 * 24);
 
 /// The longest name that a device may give itself, in bytes; an epoch's likewise.
 pub const NAME_BYTES_MAX: usize = 256;
@@ -151,7 +160,7 @@ pub trait Deliveries: Send + Sync + 'static {
     /// at once lose nothing.
     async fn mark_read(&self, user: UserId, stream: Uuid, upto: u64, also: Vec<u64>) -> Result<ReadMark, Error>;
 
-    /// Forgets all devices, cursors and read marks of a person. Idempotent.
+    /// Forgets all devices, cursors, read marks and dead letters of a person. Idempotent.
     async fn forget_user(&self, user: UserId) -> Result<(), Error>;
 
     /// Writes a dead letter, new or grown. Its `last_at` is its version: an older one changes nothing,
@@ -162,14 +171,21 @@ pub trait Deliveries: Send + Sync + 'static {
     async fn dead_letter(&self, id: DeadLetterId) -> Result<Option<DeadLetter>, Error>;
 
     /// Dead letters that pass `filter`, the newest first, those before `before` if it is given; at most
-    /// `limit`, at most [`PAGE_MAX`]. Reads no more rows than it answers.
+    /// `limit`, at most [`PAGE_MAX`]. Reads at most [`SCAN_MAX`] rows.
     async fn dead_letters(
         &self,
         filter: DeadLetterFilter,
         before: Option<DeadLetterId>,
         limit: usize,
-    ) -> Result<Vec<DeadLetter>, Error>;
+    ) -> Result<DeadLetterPage, Error>;
 
-    /// Removes a dead letter that was resolved or purged. `false` if there was none.
+    /// Open dead letters about a stream for a person, the oldest first, at most [`OPEN_MAX`].
+    async fn open_dead_letters(&self, user: UserId, stream: Uuid) -> Result<Vec<DeadLetter>, Error>;
+
+    /// Forgets dead letters that were resolved [`RESOLVED_AGE_MAX`] before `now`, at most `max`, the longest ago first;
+    /// answers how many there were. To be called again while it answers `max`.
+    async fn sweep_dead_letters(&self, now: Timestamp, max: usize) -> Result<usize, Error>;
+
+    /// Removes a dead letter that was purged. `false` if there was none.
     async fn remove_dead_letter(&self, id: DeadLetterId) -> Result<bool, Error>;
 }

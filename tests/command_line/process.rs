@@ -6,8 +6,12 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use futures_util::{SinkExt, StreamExt};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -35,6 +39,25 @@ pub fn code(output: &Output) -> i32 {
 /// What a command said, on both streams.
 pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// One end of a WebSocket.
+pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Sends a frame.
+pub async fn send(socket: &mut Socket, frame: &Value) {
+    socket.send(Message::text(frame.to_string())).await.unwrap();
+}
+
+/// The next frame, or the code of the close.
+pub async fn frame(socket: &mut Socket) -> Result<Value, u16> {
+    loop {
+        match socket.next().await.expect("a close frame ends it").unwrap() {
+            Message::Text(text) => return Ok(serde_json::from_str(&text).unwrap()),
+            Message::Close(close) => return Err(close.expect("a code is given").code.into()),
+            _ => {}
+        }
+    }
 }
 
 /// A running node. Killed when dropped.
@@ -111,6 +134,20 @@ impl Node {
         let request = Client::new().post(format!("{}{path}", self.url)).bearer_auth(token).json(&body);
         let response = request.send().await.unwrap();
         (response.status(), response.json().await.unwrap_or_default())
+    }
+
+    /// A WebSocket of a guest.
+    pub async fn connect(&self) -> Socket {
+        tokio_tungstenite::connect_async(self.url.replacen("http", "ws", 1) + "/ws").await.unwrap().0
+    }
+
+    /// A WebSocket of somebody who follows their account.
+    pub async fn follow(&self, token: &str) -> Socket {
+        let mut socket = self.connect().await;
+        send(&mut socket, &json!({"type": "hello", "token": token, "subscribe": [{"stream": "account"}]})).await;
+        assert_eq!(frame(&mut socket).await.unwrap()["type"], "welcome");
+        assert_eq!(frame(&mut socket).await.unwrap()["type"], "subscribed");
+        socket
     }
 
     /// A person's balance in minor units.

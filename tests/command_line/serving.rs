@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::process::{Node, code, people, run, said};
+use crate::process::{Node, code, frame, people, run, said};
 
 #[test]
 fn a_second_process_is_kept_out_and_a_stop_is_clean_with_sockets_open() {
@@ -106,6 +106,34 @@ async fn tokens_outlive_a_restart_and_a_change_of_keys() {
     assert_eq!(node.balance(&renewed[0].1).await, 100);
     assert_eq!(node.balance(&people[0].1).await, 500, "the old key still verifies");
     node.stop();
+}
+
+#[tokio::test]
+async fn a_stop_sends_the_connected_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start_with(dir.path(), &[("QUICKPE_DRAIN__SECONDS", "4")]);
+    let mut sockets = Vec::new();
+    for (_, token) in people(dir.path(), 3, "5.00") {
+        sockets.push(node.follow(&token).await);
+    }
+    // A guest, who has said nothing.
+    let mut guest = node.connect().await;
+    node.signal("TERM");
+    for socket in &mut sockets {
+        let drain = frame(socket).await.unwrap();
+        assert_eq!((&drain["type"], &drain["afterMs"]), (&json!("drain"), &json!(0)));
+        assert!(drain["spreadMs"].as_u64().unwrap() > 0, "{drain}");
+    }
+    // One leaves by itself, the others are told to.
+    sockets.pop().unwrap().close(None).await.unwrap();
+    for mut socket in sockets {
+        assert_eq!(frame(&mut socket).await, Err(1001));
+    }
+    while frame(&mut guest).await.is_ok() {}
+    drop(guest);
+    assert_eq!(node.wait().code(), Some(0));
+    let log = std::fs::read_to_string(dir.path().join("stderr.log")).unwrap();
+    assert!(log.contains("stopped") && !log.contains("connections are cut off"), "{log}");
 }
 
 /// How often the journal has waited for the disk.

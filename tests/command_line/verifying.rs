@@ -57,7 +57,7 @@ async fn a_flipped_bit_is_damage_and_its_place_is_said() {
 async fn money_out_of_nowhere_breaks_an_invariant() {
     let dir = tempfile::tempdir().unwrap();
     store(dir.path()).await;
-    let owner = UserId(Uuid::now_v7());
+    let owner = UserId(Uuid::new_v4());
     let account = AccountId::of(owner, Currency::Inr);
     let shard = account.route().shard(ShardCount::DEFAULT);
     // A credit on a channel that never gave it: every figure in the account itself is right.
@@ -78,6 +78,42 @@ async fn money_out_of_nowhere_breaks_an_invariant() {
     assert!(said(&broken).contains("an invariant is broken") && said(&broken).contains(&expected), "{}", said(&broken));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_that_says_what_cannot_be_is_damage_and_its_place_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    store(dir.path()).await;
+    let owner = UserId(Uuid::new_v4());
+    let account = AccountId::of(owner, Currency::Inr);
+    let shard = account.route().shard(ShardCount::DEFAULT);
+    // Every byte is as it was written, but one credit is booked twice.
+    let credited = |posted: i64| Change::Credited {
+        movement: Movement {
+            transfer: TransferId(random(account, [7; 16])),
+            entry: Entry {
+                number: 1,
+                amount: Minor::new(5),
+                currency: Currency::Inr,
+                after: Balances { posted: Minor::new(posted), held: Minor::ZERO },
+            },
+            fingerprint: None,
+            note: None,
+        },
+        payer: Party { user: owner, account },
+        channel: ChannelNumber { peer: ShardId(shard.0 ^ 1), number: 1_000 },
+        purpose: Purpose::Transfer,
+    };
+    append(dir.path(), account, shard, [credited(5), credited(10)]).await;
+    // Found by the shard that opens, or before by the views if they are derived anew: as they are the second time.
+    for _ in 0..2 {
+        let refused = run(dir.path(), &["--listen", "127.0.0.1:0"]);
+        assert_eq!(code(&refused), 4, "{}", said(&refused));
+        for place in [&*format!("shard {shard}"), "slot ", "a channel's number is booked twice"] {
+            assert!(said(&refused).contains(place), "{}", said(&refused));
+        }
+        std::fs::remove_dir_all(dir.path().join("views")).unwrap();
+    }
+}
+
 /// Appends a record that the journal itself finds right.
 async fn append(data: &Path, account: AccountId, shard: ShardId, changes: [Change; 2]) {
     let text = std::fs::read_to_string(data.join("store.json")).unwrap();
@@ -88,7 +124,7 @@ async fn append(data: &Path, account: AccountId, shard: ShardId, changes: [Chang
     let journal = EmbeddedJournal::open(lock, &config, OpenFrom::Everything, &[]).unwrap();
     let key = JournalKey { space: Space::Ledger, shard };
     let opened = journal.open(key).await.unwrap();
-    let origin = Origin { operation: OperationId(Uuid::now_v7()), by: By::SYSTEM, trace: None };
+    let origin = Origin { operation: OperationId(Uuid::new_v4()), by: By::SYSTEM, trace: None };
     let mut payload = Writer::default();
     for (offset, change) in (1..).zip(changes) {
         let meta = Meta { at: opened.at.next(), origin: origin.clone() };

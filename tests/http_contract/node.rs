@@ -10,7 +10,7 @@ use quickpe::config::Config;
 use quickpe::edge::gate::Gate;
 use quickpe::edge::listener::Listener;
 use quickpe::node::readiness::Phase;
-use quickpe::node::{Assembly, NoFollowers};
+use quickpe::node::{Assembly, Publishers};
 use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use storage::identity::Role;
@@ -78,10 +78,11 @@ impl TestNode {
         change(&mut config);
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let config = Arc::new(config);
-        let assembly = Assembly::open(Arc::clone(&config), metrics, Arc::new(NoFollowers), true, &|_| {}).await;
+        let assembly = Assembly::open(Arc::clone(&config), metrics, Publishers::none(), true, &|_| {}).await;
         let assembly = assembly.unwrap_or_else(|error| panic!("the node does not open: {error:?}"));
         let app = Arc::clone(&assembly.app);
-        let gate = Gate::new(100, 100);
+        // More than any test opens at once.
+        let gate = Gate::new(1_000, 1_000);
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = Listener::bind(any, gate, config.edge.listener.clone()).unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::node::{TestNode, answer};
+use crate::node::{Answer, TestNode, answer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_cannot_be_read_are_problems() {
@@ -69,6 +69,36 @@ async fn a_request_keeps_its_id() {
     assert_ne!(made.headers["x-request-id"], "not one");
     assert_eq!(made.headers["x-request-id"].len(), 36);
     assert_eq!(made.headers["cache-control"], "no-store");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_names_its_span() {
+    const CAME_IN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let node = TestNode::start().await;
+    for route in ["/nowhere", "/account/balance", "//health", "//metrics", "//api/openapi.json", "//"] {
+        let request = || node.request(Method::GET, route);
+        let span = |answer: Answer| answer.headers["traceparent"].to_str().unwrap().to_owned();
+        let continued = span(answer(request().header("traceparent", CAME_IN)).await);
+        assert!(continued.starts_with(&CAME_IN[..36]) && continued.ends_with("-01"), "{route}: {continued}");
+        assert_ne!(continued, CAME_IN, "{route}");
+        let (one, other) = (span(answer(request()).await), span(answer(request()).await));
+        assert!(one[3..35] != other[3..35] && one.ends_with("-00"), "{route}: {one} {other}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_may_be_left_out_may_be_null() {
+    let node = TestNode::start().await;
+    let asha = node.sign_up("Asha").await;
+    let with = |route: &'static str, body: &'static str| {
+        let request = node.request(Method::POST, route).bearer_auth(&asha.token);
+        answer(request.header("content-type", "application/json").body(body))
+    };
+    assert_eq!(with("/account/deposit", "null").await.code(400), "malformed", "this one may not");
+    for body in ["[]", "nul", "1"] {
+        assert_eq!(with("/auth/signout", body).await.code(400), "malformed", "{body}");
+    }
+    assert_eq!(with("/auth/signout", " null ").await.status, 204);
 }
 
 #[tokio::test(flavor = "multi_thread")]

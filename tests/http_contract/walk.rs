@@ -267,18 +267,3 @@ async fn funding_is_the_treasurys_where_it_is_not_self_service() {
     node.post(&treasury, "/account/transfer", json!({"to": asha.handle, "amount": 1})).await.expect(201);
     assert_eq!(node.balance(&asha).await["balanceMinor"], 100);
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_of_one_key_do_one_thing() {
-    let node = TestNode::start().await;
-    let (asha, ravi) = (node.with_money("Asha", 100).await, node.sign_up("Ravi").await);
-    let body = json!({"to": ravi.handle, "amount": 1});
-    let calls = (0..100).map(|_| node.keyed(&asha, "/account/transfer", "same", body.clone()));
-    let answers = futures_util::future::join_all(calls).await;
-    let new = answers.iter().filter(|answer| !answer.headers.contains_key("idempotency-replayed")).count();
-    assert_eq!(new, 1);
-    let ids: std::collections::HashSet<_> =
-        answers.into_iter().map(|answer| answer.expect(201)["transaction"]["id"].to_string()).collect();
-    assert_eq!(ids.len(), 1);
-    assert_eq!(node.balance(&ravi).await["balanceMinor"], 100);
-}

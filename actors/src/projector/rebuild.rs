@@ -117,7 +117,8 @@ impl Rebuilder {
         let mut rows = Rows::new(&*self.views, key);
         for stored in waiting {
             let record = tail_record(stored)?;
-            fold_record(&mut progress.ledger, &record).map_err(|broken| Error::Unknown(broken.to_string()))?;
+            let place = |broken| Error::Unknown(format!("slot {} of shard {}: {broken}", record.slot.0, key.shard));
+            fold_record(&mut progress.ledger, &record).map_err(place)?;
             rows.record(&record).await?;
         }
         let batch = rows.finish(&progress.ledger)?;

@@ -18,6 +18,7 @@ use crate::shard::appending::single;
 use crate::shard::core::Shared;
 use crate::shard::tail::{Tail, TailRecord};
 use crate::shard::{Open, ShardArgs, ShardMessage};
+use crate::shards::Impossible;
 
 /// Bytes of payload in one reading of the journal.
 const READ_BYTES: usize = 1 << 20;
@@ -103,15 +104,11 @@ async fn replay(args: &ShardArgs, key: JournalKey, opened: &Opened) -> Result<Re
     while next <= opened.last {
         let records = stores.journal.read(key, next, READ_BYTES).await?;
         if records.is_empty() {
-            return Err(format!("shard {}: the journal ends before slot {}", args.id, opened.last.0).into());
+            return Err(Impossible(format!("the journal ends before slot {}", opened.last.0)).into());
         }
         for stored in records {
             if stored.record.slot != next || stored.record.previous != previous {
-                return Err(format!(
-                    "shard {}: the record in slot {} does not follow from the one before",
-                    args.id, next.0
-                )
-                .into());
+                return Err(Impossible(format!("slot {}: it does not follow from the one before", next.0)).into());
             }
             let record = TailRecord {
                 slot: stored.record.slot,
@@ -123,7 +120,8 @@ async fn replay(args: &ShardArgs, key: JournalKey, opened: &Opened) -> Result<Re
                 payload: stored.record.payload,
                 accounts: Vec::new(),
             };
-            fold_record(&mut ledger, &record)?;
+            fold_record(&mut ledger, &record)
+                .map_err(|broken| Impossible(format!("slot {}: {broken}", record.slot.0)))?;
             (next, previous) = (record.slot.next(), record.hash);
             tail.push(record);
         }

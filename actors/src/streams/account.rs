@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::ledger::Ledger;
 use crate::session::Rights;
 use crate::streams::message_id;
+use crate::streams::publishing::Encode;
 use crate::streams::topic::{Encoded, Source, Topic, Topics, Unreadable};
 
 /// An event as its owner hears it.
@@ -61,8 +62,7 @@ impl AccountStreams {
         })
     }
 
-    /// An event's message, for all who follow.
-    pub(super) async fn encode(&self, owner: UserId, event: &Event) -> Result<MessageText, storage::Error> {
+    async fn message(&self, owner: UserId, event: &Event) -> Result<MessageText, storage::Error> {
         let told = self.presenter.told(owner, event).await?;
         let id = message_id(event.account.0, event.offset);
         let envelope = Envelope {
@@ -75,6 +75,14 @@ impl AccountStreams {
             deadline: Some(Time::of(event.meta.at.after(self.deadline))),
         };
         Ok(MessageText::of(&envelope, &told.data))
+    }
+}
+
+#[async_trait]
+impl Encode<Event> for AccountStreams {
+    async fn encode(&self, topic: &Topic, event: &Arc<Event>) -> Result<MessageText, storage::Error> {
+        let owner = topic.owner.ok_or_else(|| storage::Error::Unknown("an account without an owner".into()))?;
+        self.message(owner, event).await
     }
 }
 
@@ -95,7 +103,7 @@ impl Source for AccountStreams {
         let events = self.ledger.events_after(AccountId(topic.stream), after, limit).await.map_err(unreadable)?;
         let mut encoded = Vec::with_capacity(events.len());
         for event in events {
-            let text = self.encode(owner, &event).await.map_err(unreadable)?;
+            let text = self.message(owner, &event).await.map_err(unreadable)?;
             encoded.push(Encoded { offset: event.offset, text });
         }
         Ok(encoded)

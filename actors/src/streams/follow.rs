@@ -33,13 +33,16 @@ pub struct Follow {
     outbox: Arc<Outbox>,
     slot: Slot,
     cancelled: AtomicBool,
+    /// Dead letters may tell of messages of the stream.
+    dead: AtomicBool,
 }
 
 impl Follow {
     /// A follower that is to hear all after `after`, and is behind. Nothing if the connection follows too much.
     pub(super) fn new(topic: Arc<Topic>, follower: Follower, outbox: Arc<Outbox>, after: u64) -> Option<Arc<Self>> {
         let slot = outbox.open(Lane::new(topic.class, after))?;
-        Some(Arc::new(Self { topic, follower, outbox, slot, cancelled: AtomicBool::new(false) }))
+        let (cancelled, dead) = (AtomicBool::new(false), AtomicBool::new(false));
+        Some(Arc::new(Self { topic, follower, outbox, slot, cancelled, dead }))
     }
 
     /// What it follows.
@@ -77,6 +80,27 @@ impl Follow {
         self.lane(|lane, _| lane.window.waiting()).unwrap_or(0)
     }
 
+    /// Dead letters tell of messages of the stream: acknowledgements are to be reported.
+    pub(super) fn mark_dead(&self) {
+        self.dead.store(true, Ordering::Release);
+    }
+
+    /// Whether acknowledgements are to be reported to the dead letters.
+    pub(super) fn has_dead(&self) -> bool {
+        self.dead.load(Ordering::Acquire)
+    }
+
+    /// Offers a message that was given up as attempt `attempt`. `true` if it is to be sent now; one that is on its way
+    /// is hurried instead, and one that is yet to come comes.
+    pub(super) fn offer_again(&self, offset: u64, attempt: u32, pace: &Pace, policy: &Policy) -> bool {
+        let (now, jitter) = (pace.now(), pace.jitter());
+        let offered = self.lane(|lane, _| {
+            let is_to_come = offset > lane.heard();
+            !is_to_come && !lane.window.hurry(offset, now) && lane.redriven.offer(offset, attempt, policy, now, jitter)
+        });
+        offered.unwrap_or(false)
+    }
+
     /// Hears nothing more.
     pub(super) fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
@@ -110,6 +134,15 @@ impl Follow {
     pub(super) fn push(&self, offset: u64, message: &Bytes, at: At<'_>) -> Offered {
         let gap = |from, to| self.gap(from, to, GapReason::Shed);
         self.lane(|lane, queue| lane.offer(offset, message, at, queue, gap)).unwrap_or(Offered::Later)
+    }
+
+    /// Offers a frame that is no message: nothing is lost with it.
+    pub(super) fn signal(&self, frame: &Bytes, policy: &Policy) {
+        self.lane(|_, queue| {
+            if queue.fits(frame, policy.outbox_bytes_max / 2) {
+                queue.push(frame.clone());
+            }
+        });
     }
 
     /// A live follower is behind from now on. `false` if it was already.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::delivery::{Swept, Verdict};
+use domain::delivery::{Cause, Swept, Verdict};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::Semaphore;
 
@@ -97,7 +97,11 @@ impl SweeperState {
                 Verdict::Dead { offset, attempts, cause } => dead.push((offset, attempts, cause)),
             });
         for (offset, attempts, cause) in dead {
-            self.streams.died(follow, offset, attempts, cause);
+            let code = match cause {
+                Cause::Refused => "refused",
+                Cause::Unacknowledged => "unacknowledged",
+            };
+            self.streams.died(follow, offset, attempts, cause, code);
         }
         if swept == Swept::Silent {
             tracing::debug!(user = %follow.follower().user, "a session that acknowledges nothing is closed");

@@ -97,7 +97,7 @@ impl Follower {
     /// One connection: from the place it holds, or from what the server remembers.
     async fn connect(&mut self) -> anyhow::Result<()> {
         let after = if self.rng.random_bool(0.5) { self.place.clone() } else { None };
-        let subscription = Subscription { stream: StreamName::Account, after: after.clone() };
+        let subscription = Subscription { stream: StreamName::Account, after: after.clone(), last: None };
         let said = hello(&self.person.token, Some(&self.device.name), vec![subscription]);
         let mut socket = Socket::open(&self.world.target, said).await?;
         let subscribed = match timeout(SUBSCRIBE_PATIENCE, socket.next()).await {

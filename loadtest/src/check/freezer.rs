@@ -12,24 +12,58 @@ use super::history::{Kind, Operation, Outcome};
 use super::submit::{Attempt, Command, by_http};
 use super::worker::PATIENCE;
 use super::world::World;
-use crate::http::Client;
+use crate::http::{Client, Target};
 use crate::person::Person;
+use crate::process;
+
+/// Who may freeze people.
+pub(crate) struct Administrator {
+    token: String,
+    /// Who signs in again when the token ends; of a token alone nobody is known.
+    person: Option<Person>,
+}
+
+impl Administrator {
+    /// The holder of this token.
+    pub(crate) fn of_token(token: String) -> Self {
+        Self { token, person: None }
+    }
+
+    /// Somebody new, whom `grant`, run with their e-mail and the role behind it, makes an administrator.
+    pub(crate) async fn granted(target: &Target, run: &str, grant: &str) -> anyhow::Result<Self> {
+        let mut person = Person::sign_up(target, run, "admin").await?;
+        process::run(grant, &[person.email(), "admin"]).await?;
+        // Tokens say the role that somebody had when they were made.
+        person.sign_in(&mut Client::new(target.clone(), PATIENCE)).await?;
+        Ok(Self { token: person.token.clone(), person: Some(person) })
+    }
+
+    /// Gets a new token, if it can.
+    async fn sign_in(&mut self, client: &mut Client) -> bool {
+        let Some(person) = &mut self.person else { return false };
+        // A node that is down is asked again with the old token, and says so again.
+        if person.sign_in(client).await.is_ok() {
+            self.token.clone_from(&person.token);
+        }
+        true
+    }
+}
 
 /// An administrator at work.
 pub(crate) struct Freezer {
     world: Arc<World>,
     people: Vec<Person>,
-    token: String,
+    admin: Administrator,
     client: Client,
     rng: StdRng,
     operations: Vec<Operation>,
 }
 
 impl Freezer {
-    /// One with this token.
-    pub(crate) fn new(world: Arc<World>, people: Vec<Person>, token: String, seed: u64) -> Self {
+    /// One who freezes these people.
+    pub(crate) fn new(world: Arc<World>, people: Vec<Person>, admin: Administrator, seed: u64) -> Self {
         let client = Client::new(world.target.clone(), PATIENCE);
-        Self { world, people, token, client, rng: StdRng::seed_from_u64(!seed), operations: Vec::new() }
+        Self { world, people, admin, client, rng: StdRng::seed_from_u64(!seed), operations: Vec::new() }
     }
 
     /// Freezes one after the other until the run stops. Everyone is free at the end.
@@ -63,15 +97,16 @@ impl Freezer {
 
     async fn outcome(&mut self, command: &Command) -> Outcome {
         loop {
-            match by_http(&mut self.client, &self.token, command).await {
+            match by_http(&mut self.client, &self.admin.token, command).await {
                 Attempt::Done { answer, .. } => return Outcome::Acknowledged(vec![answer]),
                 Attempt::Refused(code) => return Outcome::Refused(code),
+                Attempt::SignIn | Attempt::Again(_) if self.world.given_up() => return Outcome::Unknown,
+                Attempt::SignIn if self.admin.sign_in(&mut self.client).await => {}
                 Attempt::SignIn => return Outcome::Refused("the administrator's token has ended".into()),
                 Attempt::Foreign(what) => {
                     self.world.foreign(what);
                     return Outcome::Unknown;
                 }
-                Attempt::Again(_) if self.world.given_up() => return Outcome::Unknown,
                 Attempt::Again(after) => sleep(after.unwrap_or(Duration::from_millis(100))).await,
             }
         }

@@ -123,7 +123,7 @@ impl Report {
             println!("not checked: WebSockets (--no-websocket)");
         }
         if !freezes {
-            println!("not checked: freezes (no --admin-token)");
+            println!("not checked: freezes (no --grant)");
         }
         println!("{:>12} {:>12} {:>9} {:>8}  refused as", "operation", "acknowledged", "refused", "unknown");
         for (name, count) in &self.operations {

@@ -41,7 +41,7 @@ impl Followers {
         ensure!(count <= people.len(), "{count} followers of {} people", people.len());
         let mut followers = Self { tasks: JoinSet::new(), count, times: Times::default() };
         for payee in people.iter().take(count) {
-            let subscription = Subscription { stream: StreamName::Account, after: None };
+            let subscription = Subscription { stream: StreamName::Account, after: None, last: None };
             let mut socket = Socket::open(target, hello(&payee.token, None, vec![subscription])).await?;
             match timeout(PATIENCE, socket.next()).await.context("not subscribed in time")? {
                 Ok(ServerFrame::Subscribed(_)) => {}

@@ -1,6 +1,7 @@
 //! What a client sends.
 
 pub use domain::delivery::Stage;
+use domain::ids::RoomId;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::stream::{Place, StreamName};
@@ -26,7 +27,7 @@ pub enum ClientFrame {
     Call(Call),
     /// Say something in a room.
     Publish(Publish),
-    /// Tell who is in a room something that is of no interest later.
+    /// Tell those who are in a room now.
     Signal(Signal),
     /// Are you there?
     Ping(Ping),
@@ -55,6 +56,9 @@ pub struct Subscription {
     /// What the client has; wins over what the server remembers of the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Place>,
+    /// How many of the stream's newest events to begin with, at most; `after` wins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<u32>,
 }
 
 /// `auth`: a new token.
@@ -76,6 +80,9 @@ pub struct Subscribe {
     /// What the client has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Place>,
+    /// How many of the stream's newest events to begin with, at most; `after` wins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<u32>,
 }
 
 /// `unsubscribe`: stop following a stream.
@@ -187,34 +194,49 @@ pub struct Call {
     /// The idempotency key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Box<str>>,
+    /// The trace that the call belongs to (W3C), as the header of an HTTP request. One that is not sound is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<Box<str>>,
 }
 
-/// `publish`: say something in a room; answered with its offset once it is durable.
+/// `publish`: say something in a room, for good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Publish {
     /// Comes back in the answer.
     pub id: Box<str>,
-    /// The room's id.
-    pub room: Box<str>,
-    /// So that it is said once: the same key and body answer the same offset while the message is kept.
-    pub key: Box<str>,
-    /// What is said: any JSON, at most [`BODY_BYTES_MAX`](super::BODY_BYTES_MAX) bytes of text.
+    /// Which room.
+    pub room: RoomId,
+    /// So that it is said once, however often it is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Box<str>>,
+    /// What: any JSON value.
     pub body: Json,
     /// For how long it is of interest, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
 }
 
-/// `signal`: typing and the like. Neither kept nor sent again.
+/// What a `publish` is answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Published {
+    /// The message's offset in the room.
+    pub offset: u64,
+    /// It was said before, under the same key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
+}
+
+/// `signal`: something of the moment, such as typing. Neither kept nor sent again, and not answered unless refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Signal {
-    /// The room's id.
-    pub room: Box<str>,
-    /// What kind, in the client's words.
+    /// Which room.
+    pub room: RoomId,
+    /// What kind of signal, in the clients' words.
     pub kind: Box<str>,
-    /// More of it: at most [`SIGNAL_BYTES_MAX`](super::SIGNAL_BYTES_MAX) bytes of text.
+    /// What they say with it: any JSON value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Json>,
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::client::{Call, ClientFrame, Hello, Method};
+use super::client::{Call, ClientFrame, Hello, Method, Publish};
 use super::server::ServerFrame;
 use super::stream::{Place, StreamName};
 use super::{
@@ -121,7 +121,7 @@ fn client_frame(text: &str) -> Result<ClientFrame, FrameError> {
             "ack" => ClientFrame::Ack(body(text)?),
             "nack" => ClientFrame::Nack(body(text)?),
             "call" => ClientFrame::Call(call(body(text)?)?),
-            "publish" => ClientFrame::Publish(body(text)?),
+            "publish" => ClientFrame::Publish(publish(body(text)?)?),
             "signal" => ClientFrame::Signal(body(text)?),
             "ping" => ClientFrame::Ping(body(text)?),
             other => return Err(unknown(other)),
@@ -145,6 +145,7 @@ fn server_frame(text: &str) -> Result<ServerFrame, FrameError> {
             "pong" => ServerFrame::Pong(body(text)?),
             "drain" => ServerFrame::Drain(body(text)?),
             "expiring" => ServerFrame::Expiring(body(text)?),
+            "signal" => ServerFrame::Signal(body(text)?),
             other => return Err(unknown(other)),
         })
     });
@@ -168,16 +169,24 @@ struct CallBody {
     method: Box<str>,
     params: Option<Json>,
     key: Option<Box<str>>,
+    traceparent: Option<Box<str>>,
 }
 
 fn call(body: CallBody) -> Result<Call, FrameError> {
-    let CallBody { id, method, params, key } = body;
+    let CallBody { id, method, params, key, traceparent } = body;
     let method = Method::of(&method)
         .ok_or_else(|| FrameError::of(Code::MethodUnknown, format!("there is no method `{}`", shorten(&method))))?;
     if !key.as_deref().is_none_or(is_idempotency_key) {
         return Err(FrameError::of(Code::IdempotencyKeyInvalid, Code::IdempotencyKeyInvalid.message()));
     }
-    Ok(Call { id, method, params, key })
+    Ok(Call { id, method, params, key, traceparent })
+}
+
+fn publish(publish: Publish) -> Result<Publish, FrameError> {
+    if !publish.key.as_deref().is_none_or(is_idempotency_key) {
+        return Err(FrameError::of(Code::IdempotencyKeyInvalid, Code::IdempotencyKeyInvalid.message()));
+    }
+    Ok(publish)
 }
 
 fn within_bounds(frame: &ClientFrame) -> Result<(), FrameError> {
@@ -213,14 +222,9 @@ fn within_bounds(frame: &ClientFrame) -> Result<(), FrameError> {
         ClientFrame::Call(call) => chars("id", &call.id, ID_CHARS_MAX),
         ClientFrame::Publish(publish) => {
             chars("id", &publish.id, ID_CHARS_MAX)?;
-            chars("room", &publish.room, STREAM_CHARS_MAX)?;
-            if !is_idempotency_key(&publish.key) {
-                return Err(FrameError::of(Code::IdempotencyKeyInvalid, Code::IdempotencyKeyInvalid.message()));
-            }
             bytes("body", publish.body.get(), BODY_BYTES_MAX)
         }
         ClientFrame::Signal(signal) => {
-            chars("room", &signal.room, STREAM_CHARS_MAX)?;
             chars("kind", &signal.kind, SIGNAL_KIND_CHARS_MAX)?;
             signal.data.as_ref().map_or(Ok(()), |data| bytes("data", data.get(), SIGNAL_BYTES_MAX))
         }
@@ -248,7 +252,7 @@ fn bytes(field: &str, text: &str, max: usize) -> Result<(), FrameError> {
     if text.len() <= max {
         Ok(())
     } else {
-        Err(FrameError::of(Code::TooLarge, format!("`{field}` has more than {max} bytes")))
+        Err(FrameError::of(Code::ValidationFailed, format!("`{field}` has more than {max} bytes")))
     }
 }
 

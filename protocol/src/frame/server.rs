@@ -1,12 +1,14 @@
 //! What a server sends.
 
-use domain::ids::{SessionId, UserId};
+use domain::ids::{SessionId, TransferId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::code::Code;
 use crate::event::{Class, EventName};
 use crate::frame::stream::StreamName;
+use crate::http::user::Party;
 use crate::json::Json;
+use crate::problem::FieldError;
 use crate::value::Time;
 
 /// One object that a server sends. Read with [`decode_server`](super::decode_server()).
@@ -31,6 +33,8 @@ pub enum ServerFrame {
     Drain(Drain),
     /// The token ends soon.
     Expiring(Expiring),
+    /// Somebody in a room signals.
+    Signal(SignalFrame),
 }
 
 impl ServerFrame {
@@ -160,6 +164,27 @@ pub struct ErrorFrame {
     /// When to come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// What is wrong with which field of `params`; absent if it is not about fields.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+    /// The transfer whose outcome is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer_id: Option<TransferId>,
+}
+
+impl ErrorFrame {
+    /// The refusal of nothing in particular, with the code's own words.
+    pub fn of(code: Code) -> Self {
+        Self {
+            id: None,
+            stream: None,
+            code,
+            message: code.message().into(),
+            retry_after_ms: None,
+            errors: Vec::new(),
+            transfer_id: None,
+        }
+    }
 }
 
 /// `pong`
@@ -187,4 +212,19 @@ pub struct Drain {
 pub struct Expiring {
     /// How long the token is still good.
     pub in_ms: u64,
+}
+
+/// `signal`: somebody in a room signals. Comes once, or not at all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignalFrame {
+    /// The room's stream.
+    pub stream: StreamName,
+    /// Who.
+    pub from: Party,
+    /// What kind of signal, in the clients' words.
+    pub kind: Box<str>,
+    /// What they say with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Json>,
 }

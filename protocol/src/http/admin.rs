@@ -1,9 +1,10 @@
 //! What administrators do and see.
 
+use domain::delivery::Class;
 use domain::ids::UserId;
 use domain::money::Minor;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::value::{CurrencyCode, FreezeScope, Time};
 
@@ -53,6 +54,28 @@ pub struct DeadLetter {
     /// The currency of that money.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub currency: Option<CurrencyCode>,
+    /// Whom a delivery was for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// Which of their devices; absent where it is dead for the person, or the device said no name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<String>,
+    /// How the stream is delivered: `money`, `notice` or `chat`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub class: Option<Class>,
+    /// The stream: an account's or a room's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<String>,
+    /// The first and last offset in the stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offsets: Option<Offsets>,
+    /// What the last attempt met, as a code; of a client's refusal, the client's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// Whether its messages are to be offered again when a device of the person comes back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redrive: bool,
     /// How often it was tried.
     pub attempts: u32,
     /// When it first failed.
@@ -75,4 +98,112 @@ pub enum DeadLetterKind {
     Command,
     /// A message that a person or device did not take.
     Delivery,
+}
+
+/// A run of messages in a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Offsets {
+    /// The first.
+    pub from: u64,
+    /// The last.
+    pub to: u64,
+}
+
+/// Which dead letters. All that is said must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct DeadLettersQuery {
+    /// With this reason: `suspense`, `quarantined`, `unserved`, `refused`, `unacknowledged` or `deadline`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Of deliveries of this class: `money`, `notice` or `chat`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// For this person, by their id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// `true`: those that are open only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<bool>,
+    /// Items a page, 1 to 100; 20 if absent.
+    #[param(minimum = 1, maximum = 100)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Where the page before ended: its `nextCursor`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// `POST /admin/dead-letters/redrive`: which open dead letters of deliveries to offer again, and how fast.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RedriveRequest {
+    /// With this reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Of this class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// For this person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// How many a second, 1 to 1,000; 50 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1000)]
+    pub rate_per_second: Option<u32>,
+}
+
+/// How far a job that redrives dead letters is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RedriveResponse {
+    /// The job's id.
+    pub job: String,
+    /// Dead letters that were offered again.
+    pub redriven: u64,
+    /// Dead letters that were passed over: of another kind, or resolved meanwhile.
+    pub skipped: u64,
+    /// Whether all were looked at.
+    pub done: bool,
+    /// Whether the job gave up because the store did not answer.
+    pub failed: bool,
+}
+
+/// `GET /admin/delivery`: what deliveries of this node came to since it began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryResponse {
+    /// By class.
+    pub classes: Vec<ClassDelivery>,
+    /// Streams that are followed, a connection each.
+    pub followers: u64,
+    /// Dead letters of the last minute.
+    pub dead_letters_per_minute: u64,
+}
+
+/// What deliveries of one class came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClassDelivery {
+    /// Which.
+    #[schema(value_type = String)]
+    pub class: Class,
+    /// Messages that were sent, a connection each, without those sent again.
+    pub sent: u64,
+    /// Messages that were applied.
+    pub delivered: u64,
+    /// Messages that were sent again.
+    pub retried: u64,
+    /// Messages that were let go under pressure, with a said gap.
+    pub shed: u64,
+    /// Messages that were dead for a device.
+    pub dead: u64,
+    /// Of 10,000 messages that were delivered or dead, how many were delivered; null while there are none.
+    pub success_per_10k: Option<u64>,
+    /// Milliseconds from sending to `applied` for half of them; null where none is measured.
+    pub p50_ms: Option<u64>,
+    /// Milliseconds for 99 of 100.
+    pub p99_ms: Option<u64>,
 }

@@ -14,10 +14,10 @@ pub const PASSWORD_CHARS_MAX: usize = 128;
 #[serde(rename_all = "camelCase")]
 pub struct SignUpRequest {
     /// Given name.
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub first_name: String,
     /// Family name.
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub last_name: String,
     /// Compared without case.
     #[schema(format = Email, max_length = 254)]

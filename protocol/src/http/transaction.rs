@@ -126,7 +126,7 @@ pub struct Leg {
 #[into_params(parameter_in = Query)]
 pub struct TransactionsQuery {
     /// A page by number, from 1; only without filters.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 4_294_967_295_u64, format = Int64)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<u32>,
     /// Transactions a page, 1 to 100; 20 if absent.
@@ -134,6 +134,7 @@ pub struct TransactionsQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// Where the page before ended: its `nextCursor`.
+    #[param(min_length = 1)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// Only in, or only out.
@@ -147,11 +148,11 @@ pub struct TransactionsQuery {
     /// Only with this label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
-    /// Only at or after this time.
+    /// Only at or after this time, of 1970 or later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(inline)]
     pub from: Option<Time>,
-    /// Only before this time.
+    /// Only before this time, of 1970 or later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(inline)]
     pub to: Option<Time>,

@@ -36,11 +36,11 @@ pub struct User {
 pub struct UpdateUserRequest {
     /// Given name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub first_name: Option<String>,
     /// Family name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]+$")]
     pub last_name: Option<String>,
     /// A new e-mail; needs `currentPassword`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

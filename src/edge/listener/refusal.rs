@@ -8,8 +8,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use metrics::counter;
+use protocol::http::REQUEST_ID;
+use protocol::problem::CONTENT_TYPE;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -17,6 +18,9 @@ use tokio::time::timeout;
 
 use crate::edge::gate::Refused;
 use crate::edge::metrics::REFUSED;
+use crate::edge::request_id;
+use crate::failure::Failure;
+use crate::trace;
 
 /// How long a refused client may take to send the rest of its request and to leave.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
@@ -25,17 +29,12 @@ const DRAIN_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Refusals {
     room: Arc<Semaphore>,
-    full: Bytes,
-    address: Bytes,
+    retry_after_s: u16,
 }
 
 impl Refusals {
     pub(super) fn new(at_once_max: u16, retry_after_s: u16) -> Self {
-        Self {
-            room: Arc::new(Semaphore::new(at_once_max.into())),
-            full: answer_to(Refused::Full, retry_after_s),
-            address: answer_to(Refused::Address, retry_after_s),
-        }
+        Self { room: Arc::new(Semaphore::new(at_once_max.into())), retry_after_s }
     }
 
     /// Refuses `stream`, or drops it when too many are being refused.
@@ -44,13 +43,11 @@ impl Refusals {
             counter!(REFUSED, "reason" => "dropped").increment(1);
             return;
         };
-        let answer = match why {
-            Refused::Full => self.full.clone(),
-            Refused::Address => self.address.clone(),
-        };
+        let retry_after_s = self.retry_after_s;
         tokio::spawn(async move {
+            let answer = answer_to(why, retry_after_s);
             // A client that is gone, or slow to leave, is not waited for.
-            timeout(DRAIN_MAX, refuse(stream, &answer)).await.ok();
+            timeout(DRAIN_MAX, refuse(stream, answer.as_bytes())).await.ok();
             drop(place);
         });
     }
@@ -64,21 +61,15 @@ async fn refuse(mut stream: TcpStream, answer: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The whole HTTP answer: there is no HTTP connection to write it.
-fn answer_to(why: Refused, retry_after_s: u16) -> Bytes {
-    let body = serde_json::json!({
-        "type": "about:blank",
-        "title": "Service Unavailable",
-        "status": 503,
-        "code": why.code(),
-        "message": why.to_string(),
-        "retryAfterMs": u32::from(retry_after_s) * 1_000,
-    })
-    .to_string();
+/// The whole HTTP answer: there is no HTTP connection to write it, and the request was not read.
+fn answer_to(why: Refused, retry_after_s: u16) -> String {
+    let (id, span) = (request_id::made(), trace::text(trace::span(None)));
+    let failure = Failure::of(why.code()).retry_after(Duration::from_secs(retry_after_s.into()));
+    let body = serde_json::to_string(&failure.problem(&id)).unwrap_or_default();
     let length = body.len();
+    let trace = trace::HEADER;
     format!(
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: \
-         {retry_after_s}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: {CONTENT_TYPE}\r\nRetry-After: {retry_after_s}\r\n{REQUEST_ID}: \
+         {id}\r\n{trace}: {span}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
     )
-    .into()
 }

@@ -89,7 +89,7 @@ async fn headers_are_bounded_in_bytes_and_in_number() {
 
 #[tokio::test]
 async fn a_refusal_can_be_read_and_says_when_to_come_back() {
-    for (connections_max, per_address_max, code) in [(1, 10, "node_full"), (10, 1, "too_many_connections")] {
+    for (connections_max, per_address_max, code) in [(1, 10, "busy"), (10, 1, "too_many_connections")] {
         let running = run(hello_app(), connections_max, per_address_max, ListenerConfig::default());
         let held = TcpStream::connect(running.address).await.unwrap();
         // A whole request in flight: an abortive close would reset it and lose the answer.
@@ -99,6 +99,9 @@ async fn a_refusal_can_be_read_and_says_when_to_come_back() {
         let (_, body) = answer.split_once("\r\n\r\n").unwrap();
         let body: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!((&body["code"], &body["retryAfterMs"]), (&code.into(), &5_000.into()));
+        let id = body["requestId"].as_str().unwrap();
+        assert!(answer.contains(&format!("\r\nx-request-id: {id}\r\n")), "{answer}");
+        assert!(answer.contains("\r\ntraceparent: 00-"), "{answer}");
         drop(held);
         assert_eq!(running.gate.drained(PATIENCE).await, 0);
     }

@@ -229,13 +229,41 @@ async fn the_door_knows_the_client_and_the_subprotocol_is_echoed() {
 }
 
 #[tokio::test]
-async fn a_plain_request_is_told_to_upgrade() {
+async fn a_refused_handshake_is_a_problem() {
+    const HANDSHAKE: &str = "Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let running = run(WebSocketConfig::default());
-    let mut stream = TcpStream::connect(running.address).await.unwrap();
-    stream.write_all(b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
-    let answer = String::from_utf8(read_to_end(&mut stream).await).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
-    assert!(answer.contains("\"code\":\"upgrade_required\""), "{answer}");
+    let refused = async |line: &str, headers: String| {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        let request = format!("{line} /ws HTTP/1.1\r\nX-Request-Id: mine\r\nTraceparent: {TRACE}\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        String::from_utf8(read_to_end(&mut stream).await).unwrap()
+    };
+    for (line, headers, status, code, also) in [
+        ("GET", "Host: x\r\n".to_owned(), 426, "upgrade_required", "sec-websocket-version: 13"),
+        ("POST", HANDSHAKE.to_owned(), 405, "method_not_allowed", "allow: GET"),
+        ("GET", HANDSHAKE.replace(": 13", ": 8"), 426, "upgrade_required", "upgrade: websocket"),
+        ("GET", HANDSHAKE.replace("dGhl", ""), 400, "malformed", ""),
+        ("GET", format!("{HANDSHAKE}Origin: https://evil.example\r\n"), 403, "origin_forbidden", ""),
+        ("GET", format!("{HANDSHAKE}Sec-WebSocket-Protocol: chat\r\n"), 400, "subprotocol_unknown", ""),
+    ] {
+        let answer = refused(line, headers).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let body: serde_json::Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"));
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert_eq!(
+            (&body["status"], &body["code"], &body["requestId"]),
+            (&status.into(), &code.into(), &"mine".into())
+        );
+        for header in ["content-type: application/problem+json", "x-request-id: mine", &TRACE[..36], also] {
+            assert!(head.contains(header), "{header}: {answer}");
+        }
+        assert!(!head.contains(TRACE), "a span of its own: {answer}");
+    }
+    running.stop.cancel();
+    assert_eq!(running.gate.drained(PATIENCE).await, 0);
 }
 
 #[tokio::test]

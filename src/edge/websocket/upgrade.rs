@@ -6,19 +6,21 @@
 //! many simple clients cannot offer any, and the first frame tells anyway.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{
-    CONNECTION, CONTENT_TYPE, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    ALLOW, CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
     USER_AGENT,
 };
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use fastwebsockets::upgrade::{IncomingUpgrade, UpgradeFut};
 use hyper_util::rt::TokioIo;
 use metrics::counter;
+use protocol::code::Code;
 use tokio::net::TcpStream;
 
 use super::connection;
@@ -28,9 +30,16 @@ use crate::edge::client_address::{ForwardedHeader, TrustedProxies};
 use crate::edge::gate::{AddressPermit, Permit};
 use crate::edge::listener::PeerAddr;
 use crate::edge::metrics::HANDSHAKES_REFUSED;
+use crate::edge::request_id;
+use crate::failure::Failure;
+use crate::http::problem;
+use crate::trace;
 
 /// The subprotocol spoken here.
 pub const SUBPROTOCOL: &str = "quickpe.v1";
+
+/// When who finds no place should come back: nodes are stopped and connections are closed in seconds.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What is kept of a `User-Agent` and a `traceparent`.
 const CLIENT_TEXT_BYTES_MAX: usize = 256;
@@ -42,76 +51,68 @@ pub(super) struct ProxyTrust {
 }
 
 /// Why a handshake is refused, in the order it is checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refused {
-    #[error("the node is stopping")]
     Stopping,
-    #[error("this address speaks WebSocket only")]
+    Method,
     NoUpgrade,
-    #[error("WebSocket version 13 is spoken here")]
     Version,
-    #[error("Sec-WebSocket-Key is missing or malformed")]
     Key,
-    #[error("pages of this origin may not connect")]
     Origin,
-    #[error("the subprotocol quickpe.v1 is not among those offered")]
     Subprotocol,
-    #[error("too many connections from this address")]
     Address,
-    #[error("the connection cannot be upgraded")]
     Unsupported,
 }
 
 impl Refused {
-    fn status(self) -> StatusCode {
+    /// A stable name, for metrics.
+    const fn name(self) -> &'static str {
         match self {
-            Self::NoUpgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
-            Self::Key | Self::Subprotocol => StatusCode::BAD_REQUEST,
-            Self::Origin => StatusCode::FORBIDDEN,
-            Self::Address | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Unsupported => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-
-    fn code(self) -> &'static str {
-        match self {
-            Self::Stopping => "node_stopping",
-            Self::NoUpgrade => "upgrade_required",
-            Self::Version => "websocket_version",
-            Self::Key => "websocket_key",
-            Self::Origin => "origin_not_allowed",
-            Self::Subprotocol => "subprotocol_unknown",
+            Self::Stopping => "stopping",
+            Self::Method => "method",
+            Self::NoUpgrade => "no_upgrade",
+            Self::Version => "version",
+            Self::Key => "key",
+            Self::Origin => "origin",
+            Self::Subprotocol => "subprotocol",
             Self::Address => "too_many_connections",
-            Self::Unsupported => "internal_error",
+            Self::Unsupported => "unsupported",
         }
     }
-}
 
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        counter!(HANDSHAKES_REFUSED, "reason" => self.code()).increment(1);
-        let status = self.status();
-        let mut problem = serde_json::json!({
-            "type": "about:blank",
-            "title": status.canonical_reason(),
-            "status": status.as_u16(),
-            "code": self.code(),
-            "message": self.to_string(),
-        });
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        match status {
-            StatusCode::UPGRADE_REQUIRED => {
+    fn failure(self) -> Failure {
+        match self {
+            Self::Stopping => Failure::of(Code::Draining).retry_after(RETRY_AFTER),
+            Self::Method => Code::MethodNotAllowed.into(),
+            Self::NoUpgrade | Self::Version => Code::UpgradeRequired.into(),
+            Self::Key => Failure::of(Code::Malformed).saying("Sec-WebSocket-Key is missing or malformed."),
+            Self::Origin => Code::OriginForbidden.into(),
+            Self::Subprotocol => Code::SubprotocolUnknown.into(),
+            Self::Address => Failure::of(Code::TooManyConnections).retry_after(RETRY_AFTER),
+            Self::Unsupported => Failure::of(Code::Internal).saying("The connection cannot be upgraded."),
+        }
+    }
+
+    /// The answer to a request with these headers. It does not pass what other answers pass: see [`crate::http::envelope`].
+    fn answer(self, asked: &HeaderMap) -> Response {
+        counter!(HANDSHAKES_REFUSED, "reason" => self.name()).increment(1);
+        let id = request_id::of(asked).unwrap_or_else(request_id::made);
+        let mut response = self.failure().into_response();
+        problem::render(&mut response, &id);
+        let headers = response.headers_mut();
+        request_id::write(&id, headers);
+        trace::write(trace::span(trace::of(asked)), headers);
+        match self {
+            Self::Method => {
+                headers.insert(ALLOW, HeaderValue::from_static("GET"));
+            }
+            Self::NoUpgrade | Self::Version => {
                 headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
                 headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
-            StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(axum::http::header::RETRY_AFTER, HeaderValue::from_static("5"));
-                problem["retryAfterMs"] = 5_000.into();
-            }
             _ => {}
         }
-        (status, headers, problem.to_string()).into_response()
+        response
     }
 }
 
@@ -119,8 +120,8 @@ impl IntoResponse for Refused {
 pub(super) async fn upgrade<D: Door>(State(edge): State<Arc<WebSockets<D>>>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     match accept(&edge, &mut parts).await {
-        Ok(accepted) => accepted.answer(edge),
-        Err(refused) => refused.into_response(),
+        Ok(accepted) => accepted.answer(edge, &parts.headers),
+        Err(refused) => refused.answer(&parts.headers),
     }
 }
 
@@ -158,7 +159,7 @@ async fn accept<D: Door>(edge: &WebSockets<D>, parts: &mut Parts) -> Result<Acce
     let client = Box::new(Client {
         address,
         user_agent: text_of(&parts.headers, &USER_AGENT),
-        trace_parent: text_of(&parts.headers, &HeaderName::from_static("traceparent")),
+        trace_parent: text_of(&parts.headers, &trace::HEADER),
     });
     let upgrade = IncomingUpgrade::from_request_parts(parts, &()).await.map_err(|_| Refused::Unsupported)?;
     Ok(Accepted { upgrade, echo_subprotocol, client, held: Held { _permit: permit, _address: address_permit } })
@@ -167,6 +168,9 @@ async fn accept<D: Door>(edge: &WebSockets<D>, parts: &mut Parts) -> Result<Acce
 /// Checks the headers; answers whether the client offered our subprotocol.
 fn check(parts: &Parts, config: &WebSocketConfig) -> Result<bool, Refused> {
     let headers = &parts.headers;
+    if parts.method != Method::GET {
+        return Err(Refused::Method);
+    }
     if !lists(headers, &CONNECTION, "upgrade") || !lists(headers, &UPGRADE, "websocket") {
         return Err(Refused::NoUpgrade);
     }
@@ -192,9 +196,10 @@ fn check(parts: &Parts, config: &WebSocketConfig) -> Result<bool, Refused> {
 
 impl Accepted {
     /// The answer to the handshake. The connection's task starts when it is written.
-    fn answer<D: Door>(self, edge: Arc<WebSockets<D>>) -> Response {
+    fn answer<D: Door>(self, edge: Arc<WebSockets<D>>, asked: &HeaderMap) -> Response {
         let Self { upgrade, echo_subprotocol, client, held } = self;
-        let Ok((mut response, upgraded)) = upgrade.upgrade() else { return Refused::Unsupported.into_response() };
+        let Ok((mut response, upgraded)) = upgrade.upgrade() else { return Refused::Unsupported.answer(asked) };
+        trace::write(trace::span(trace::of(asked)), response.headers_mut());
         if echo_subprotocol {
             response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
         }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::delivery::Class;
 use domain::ids::{DeviceId, TransferId, UserId};
 use domain::time::Timestamp;
 use tokio::task::JoinSet;
@@ -12,7 +13,8 @@ use uuid::Uuid;
 
 use crate::deliveries::{
     Cursor, CursorPut, CursorWrite, DEVICE_AGE_MAX, DEVICES_PER_USER_MAX, DeadLetter, DeadLetterFilter, DeadLetterId,
-    Deliveries, NAME_BYTES_MAX, PAGE_MAX, READ_ALSO_MAX, ReadMark, Reason, STREAMS_PER_DEVICE_MAX, TEXT_BYTES_MAX,
+    Deliveries, NAME_BYTES_MAX, PAGE_MAX, READ_ALSO_MAX, RESOLVED_AGE_MAX, ReadMark, Reason, SCAN_MAX,
+    STREAMS_PER_DEVICE_MAX, TEXT_BYTES_MAX,
 };
 
 /// A time to count from.
@@ -26,6 +28,8 @@ pub async fn all(fresh: impl AsyncFn() -> Arc<dyn Deliveries>) {
     devices_and_streams_are_bounded(fresh().await).await;
     devices_are_forgotten(fresh().await).await;
     dead_letters_are_kept_and_listed(fresh().await).await;
+    dead_letters_of_deliveries_are_found_and_resolved(fresh().await).await;
+    long_lists_are_read_in_parts(fresh().await).await;
     read_marks_only_grow(fresh().await).await;
 }
 
@@ -217,6 +221,9 @@ fn letter(number: u128, reason: Reason) -> DeadLetter {
         detail: "amount_minor=100".to_owned(),
         first_at: NOW,
         last_at: NOW,
+        class: None,
+        redrive: false,
+        resolved_at: None,
     }
 }
 
@@ -226,11 +233,12 @@ async fn dead_letters_are_kept_and_listed(deliveries: Arc<dyn Deliveries>) {
         assert!(deliveries.put_dead_letter(letter(number, reason)).await.unwrap());
     }
     let all = DeadLetterFilter::default();
-    let suspense = DeadLetterFilter { reason: Some(Reason::Suspense) };
+    let only = |reason| DeadLetterFilter { reason: Some(reason), ..DeadLetterFilter::default() };
+    let suspense = only(Reason::Suspense);
     let list = async |filter, before: Option<u128>, limit| {
         let before = before.map(|number| DeadLetterId(Uuid::from_u128(number)));
         let letters = deliveries.dead_letters(filter, before, limit).await.unwrap();
-        letters.iter().map(|letter| letter.id.0.as_u128()).collect::<Vec<_>>()
+        letters.letters.iter().map(|letter| letter.id.0.as_u128()).collect::<Vec<_>>()
     };
     assert_eq!(list(all, None, 3).await, [150, 149, 148]);
     assert_eq!(list(all, Some(148), 2).await, [147, 146]);
@@ -238,7 +246,7 @@ async fn dead_letters_are_kept_and_listed(deliveries: Arc<dyn Deliveries>) {
     assert_eq!(list(all, None, 1_000).await.len(), PAGE_MAX);
     assert_eq!(list(suspense, None, 2).await, [150, 147]);
     assert_eq!(list(suspense, Some(147), 2).await, [144, 141]);
-    assert_eq!(list(DeadLetterFilter { reason: Some(Reason::Quarantined) }, None, 9).await, [0_u128; 0]);
+    assert_eq!(list(only(Reason::Quarantined), None, 9).await, [0_u128; 0]);
 
     let first = letter(3, Reason::Suspense);
     assert_eq!(deliveries.dead_letter(first.id).await.unwrap(), Some(first.clone()));
@@ -248,7 +256,7 @@ async fn dead_letters_are_kept_and_listed(deliveries: Arc<dyn Deliveries>) {
     assert_eq!(deliveries.dead_letter(first.id).await.unwrap(), Some(grown.clone()));
     let other = DeadLetter { reason: Reason::Quarantined, ..grown };
     deliveries.put_dead_letter(other).await.unwrap();
-    assert_eq!(list(DeadLetterFilter { reason: Some(Reason::Quarantined) }, None, 9).await, [3]);
+    assert_eq!(list(only(Reason::Quarantined), None, 9).await, [3]);
     assert!(!list(suspense, Some(4), 9).await.contains(&3));
 
     let long =
@@ -261,5 +269,66 @@ async fn dead_letters_are_kept_and_listed(deliveries: Arc<dyn Deliveries>) {
     assert!(deliveries.remove_dead_letter(long.id).await.unwrap());
     assert!(!deliveries.remove_dead_letter(long.id).await.unwrap());
     assert_eq!(deliveries.dead_letter(long.id).await.unwrap(), None);
-    assert_eq!(list(DeadLetterFilter { reason: Some(Reason::Refused) }, None, 9).await, [0_u128; 0]);
+    assert_eq!(list(only(Reason::Refused), None, 9).await, [0_u128; 0]);
+}
+
+/// A letter of a delivery to person `whose`.
+fn undelivered(number: u128, whose: u128, stream: u128, class: Class) -> DeadLetter {
+    let (user, stream) = (Some(user(whose)), Some(Uuid::from_u128(stream)));
+    DeadLetter { user, stream, class: Some(class), transfer: None, ..letter(number, Reason::Refused) }
+}
+
+async fn dead_letters_of_deliveries_are_found_and_resolved(deliveries: Arc<dyn Deliveries>) {
+    let put = async |letter: DeadLetter| assert!(deliveries.put_dead_letter(letter).await.unwrap());
+    put(undelivered(1, 1, 1, Class::Money)).await;
+    put(undelivered(2, 1, 2, Class::Notice)).await;
+    put(undelivered(3, 2, 1, Class::Money)).await;
+    put(DeadLetter { reason: Reason::Deadline, ..undelivered(4, 1, 1, Class::Money) }).await;
+    let any = DeadLetterFilter::default();
+    let list = async |filter| {
+        let page = deliveries.dead_letters(filter, None, 10).await.unwrap();
+        page.letters.iter().map(|letter| letter.id.0.as_u128()).collect::<Vec<_>>()
+    };
+    let open = async |whose, stream| {
+        let letters = deliveries.open_dead_letters(user(whose), Uuid::from_u128(stream)).await.unwrap();
+        letters.iter().map(|letter| letter.id.0.as_u128()).collect::<Vec<_>>()
+    };
+    assert_eq!(list(DeadLetterFilter { user: Some(user(1)), ..any }).await, [4, 2, 1]);
+    assert_eq!(list(DeadLetterFilter { class: Some(Class::Money), ..any }).await, [4, 3, 1]);
+    let both = DeadLetterFilter { class: Some(Class::Money), reason: Some(Reason::Refused), ..any };
+    assert_eq!(list(both).await, [3, 1]);
+    assert_eq!(list(DeadLetterFilter { user: Some(user(1)), ..both }).await, [1]);
+    assert_eq!((open(1, 1).await, open(1, 2).await, open(2, 1).await), (vec![1, 4], vec![2], vec![3]));
+
+    // Resolved: not open any more, and kept for a while.
+    let resolved =
+        DeadLetter { resolved_at: Some(NOW.next()), last_at: NOW.next(), ..undelivered(1, 1, 1, Class::Money) };
+    put(resolved.clone()).await;
+    assert_eq!(deliveries.dead_letter(resolved.id).await.unwrap(), Some(resolved));
+    assert_eq!(open(1, 1).await, [4]);
+    assert_eq!(list(DeadLetterFilter { open: true, class: Some(Class::Money), ..any }).await, [4, 3]);
+    assert_eq!(list(DeadLetterFilter { class: Some(Class::Money), ..any }).await, [4, 3, 1]);
+    assert_eq!(deliveries.sweep_dead_letters(NOW.after(RESOLVED_AGE_MAX), 10).await.unwrap(), 0);
+    assert_eq!(deliveries.sweep_dead_letters(NOW.after(RESOLVED_AGE_MAX).next().next(), 10).await.unwrap(), 1);
+    assert_eq!(list(any).await, [4, 3, 2]);
+
+    assert!(deliveries.remove_dead_letter(DeadLetterId(Uuid::from_u128(2))).await.unwrap());
+    assert_eq!(open(1, 2).await, [0_u128; 0]);
+    deliveries.forget_user(user(1)).await.unwrap();
+    assert_eq!((list(any).await, open(1, 1).await), (vec![3], Vec::new()));
+}
+
+async fn long_lists_are_read_in_parts(deliveries: Arc<dyn Deliveries>) {
+    let many = u128::try_from(SCAN_MAX).unwrap() + 10;
+    for number in 1..=many {
+        let class = if number == 5 { Class::Chat } else { Class::Money };
+        deliveries.put_dead_letter(undelivered(number, 1, 1, class)).await.unwrap();
+    }
+    let filter = DeadLetterFilter { user: Some(user(1)), class: Some(Class::Chat), ..DeadLetterFilter::default() };
+    let first = deliveries.dead_letters(filter, None, 10).await.unwrap();
+    assert_eq!((first.letters.len(), first.next), (0, Some(DeadLetterId(Uuid::from_u128(11)))));
+    let second = deliveries.dead_letters(filter, first.next, 10).await.unwrap();
+    assert_eq!((second.letters.len(), second.next), (1, None));
+    let all = deliveries.dead_letters(DeadLetterFilter::default(), None, 10).await.unwrap();
+    assert_eq!(all.next, Some(DeadLetterId(Uuid::from_u128(many - 9))));
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use domain::delivery::Class;
 use domain::ids::{DeviceId, TransferId, UserId};
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -89,6 +90,8 @@ pub struct DeadLetter {
     pub id: DeadLetterId,
     /// Why.
     pub reason: Reason,
+    /// How the stream is delivered, if a delivery failed.
+    pub class: Option<Class>,
     /// The stream or account it is about.
     pub stream: Option<Uuid>,
     /// Whom it was for.
@@ -109,11 +112,52 @@ pub struct DeadLetter {
     pub first_at: Timestamp,
     /// When it failed last.
     pub last_at: Timestamp,
+    /// It is to be offered again when one of the person's devices comes back.
+    pub redrive: bool,
+    /// When it was resolved; nothing while it is open.
+    pub resolved_at: Option<Timestamp>,
 }
 
-/// Which dead letters to list.
+impl DeadLetter {
+    /// Whether nothing was done about it yet.
+    pub const fn is_open(&self) -> bool {
+        self.resolved_at.is_none()
+    }
+
+    /// Whether it is about the message at `offset` of a stream.
+    pub fn covers(&self, offset: u64) -> bool {
+        self.offsets.is_some_and(|(first, last)| (first..=last).contains(&offset))
+    }
+}
+
+/// Which dead letters to list. All that is said must hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeadLetterFilter {
     /// Those with this reason only.
     pub reason: Option<Reason>,
+    /// Those of deliveries of this class only.
+    pub class: Option<Class>,
+    /// Those for this person only.
+    pub user: Option<UserId>,
+    /// Those that are open only.
+    pub open: bool,
+}
+
+impl DeadLetterFilter {
+    /// Whether a letter is one of these.
+    pub fn passes(&self, letter: &DeadLetter) -> bool {
+        self.reason.is_none_or(|reason| letter.reason == reason)
+            && self.class.is_none_or(|class| letter.class == Some(class))
+            && self.user.is_none_or(|user| letter.user == Some(user))
+            && !(self.open && letter.resolved_at.is_some())
+    }
+}
+
+/// Some dead letters, the newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeadLetterPage {
+    /// The letters.
+    pub letters: Vec<DeadLetter>,
+    /// Where to go on: those before this one. Nothing at the end. A page may be short, or empty, and not the last.
+    pub next: Option<DeadLetterId>,
 }

@@ -19,8 +19,8 @@ use uuid::Uuid;
 
 use crate::Error;
 use crate::deliveries::{
-    Cursor, CursorPut, CursorWrite, DeadLetter, DeadLetterFilter, DeadLetterId, Deliveries, Device, NAME_BYTES_MAX,
-    PAGE_MAX, PUT_MAX, ReadMark,
+    Cursor, CursorPut, CursorWrite, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetterPage, Deliveries, Device,
+    NAME_BYTES_MAX, PAGE_MAX, PUT_MAX, ReadMark,
 };
 use crate::embedded::database::{Database, Failed, Schema, copy_table};
 
@@ -59,6 +59,10 @@ fn create(transaction: &WriteTransaction) -> Result<(), Failed> {
     transaction.open_table(records::CURSORS)?;
     transaction.open_table(records::DEAD_LETTERS)?;
     transaction.open_table(records::DEAD_LETTERS_BY_REASON)?;
+    transaction.open_table(records::DEAD_LETTERS_BY_CLASS)?;
+    transaction.open_table(records::DEAD_LETTERS_BY_USER)?;
+    transaction.open_table(records::DEAD_LETTERS_OPEN)?;
+    transaction.open_table(records::DEAD_LETTERS_RESOLVED)?;
     transaction.open_table(records::READ_MARKS)?;
     Ok(())
 }
@@ -70,6 +74,10 @@ fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Failed> {
     copy_table(records::CURSORS, from, to)?;
     copy_table(records::DEAD_LETTERS, from, to)?;
     copy_table(records::DEAD_LETTERS_BY_REASON, from, to)?;
+    copy_table(records::DEAD_LETTERS_BY_CLASS, from, to)?;
+    copy_table(records::DEAD_LETTERS_BY_USER, from, to)?;
+    copy_table(records::DEAD_LETTERS_OPEN, from, to)?;
+    copy_table(records::DEAD_LETTERS_RESOLVED, from, to)?;
     copy_table(records::READ_MARKS, from, to)
 }
 
@@ -126,12 +134,12 @@ impl Deliveries for EmbeddedDeliveries {
     }
 
     async fn forget_user(&self, user: UserId) -> Result<(), Error> {
-        self.database
-            .write(move |txn| {
-                read_marks::forget(txn, user)?;
-                devices::forget_all(txn, user)
-            })
-            .await
+        let forget = move |txn: &WriteTransaction| {
+            dead_letters::forget_all(txn, user)?;
+            read_marks::forget(txn, user)?;
+            devices::forget_all(txn, user)
+        };
+        self.database.write(forget).await
     }
 
     async fn put_dead_letter(&self, letter: DeadLetter) -> Result<bool, Error> {
@@ -147,8 +155,16 @@ impl Deliveries for EmbeddedDeliveries {
         filter: DeadLetterFilter,
         before: Option<DeadLetterId>,
         limit: usize,
-    ) -> Result<Vec<DeadLetter>, Error> {
+    ) -> Result<DeadLetterPage, Error> {
         self.database.read(|txn| dead_letters::list(txn, filter, before, limit.min(PAGE_MAX)))
+    }
+
+    async fn open_dead_letters(&self, user: UserId, stream: Uuid) -> Result<Vec<DeadLetter>, Error> {
+        self.database.read(|txn| dead_letters::open(txn, user, stream))
+    }
+
+    async fn sweep_dead_letters(&self, now: Timestamp, max: usize) -> Result<usize, Error> {
+        self.database.write(move |txn| dead_letters::sweep(txn, now, max)).await
     }
 
     async fn remove_dead_letter(&self, id: DeadLetterId) -> Result<bool, Error> {

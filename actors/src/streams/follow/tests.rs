@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::config::DeliveryConfig;
+use crate::dead_letters::DeadLetterBox;
 use crate::streams::Streams;
 use crate::streams::sweeper::Sweeper;
 use crate::streams::topic::{Encoded, Source, Unreadable};
@@ -65,12 +66,19 @@ struct Scene {
     heard: Mutex<Vec<String>>,
 }
 
+/// Pushes a message to all who follow.
+async fn publish(streams: &Arc<Streams>, offset: u64) {
+    if let Some(follows) = streams.table().of(Uuid::from_u128(1)) {
+        streams.push(&follows, offset, &frame::text(text(offset).as_str())).await;
+    }
+}
+
 impl Scene {
     /// Follows a stream whose head is `head` after `after`.
     async fn new(class: Class, head: u64, after: u64, change: impl FnOnce(&mut DeliveryConfig)) -> Self {
         let mut config = DeliveryConfig::default();
         change(&mut config);
-        let streams = Streams::new("e".to_owned(), config, 7);
+        let streams = Streams::new("e".to_owned(), config, DeadLetterBox::default(), 7);
         Actor::spawn(None, Sweeper, Arc::clone(&streams)).await.unwrap();
         let kept = Arc::new(Kept { head: Mutex::new(head), ..Kept::default() });
         let source = Arc::clone(&kept) as _;
@@ -88,7 +96,7 @@ impl Scene {
     /// An event becomes durable and is published.
     async fn publish(&self, offset: u64) {
         *self.kept.head.lock() = offset;
-        self.streams.publish(Uuid::from_u128(1), offset, frame::text(text(offset).as_str())).await;
+        publish(&self.streams, offset).await;
     }
 
     /// Lets everything happen that waits for no time to pass.
@@ -148,7 +156,7 @@ async fn what_is_published_while_behind_is_spliced_without_repeats() {
     let scene = Scene::new(Class::Money, 5, 2, |_| {}).await;
     scene.publish(6).await;
     assert_eq!(scene.heard().await, ["3", "4", "5", "6"]);
-    scene.streams.publish(Uuid::from_u128(1), 6, frame::text(text(6).as_str())).await;
+    publish(&scene.streams, 6).await;
     assert_eq!(scene.heard().await, [""; 0], "a repeat");
 }
 
@@ -222,7 +230,7 @@ async fn what_is_not_acknowledged_comes_again_and_then_the_session_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_alone_is_unacknowledged_is_passed_and_others_go_on() {
+async fn a_dead_message_is_passed_only_when_it_is_written_down_and_others_go_on() {
     let scene = Scene::new(Class::Money, 0, 0, |config| config.money.window = 4).await;
     for offset in 1..=3 {
         scene.publish(offset).await;
@@ -234,6 +242,9 @@ async fn a_message_that_alone_is_unacknowledged_is_passed_and_others_go_on() {
         all.extend(scene.heard().await);
     }
     assert_eq!(all, ["1", "2", "3", "1x2", "1x3", "1x4"]);
+    // Nobody writes dead letters here.
+    assert_eq!(scene.follow.cursor(), Some(0));
+    scene.follow.pass(1);
     assert_eq!(scene.follow.cursor(), Some(3));
     scene.publish(4).await;
     assert_eq!(scene.heard().await, ["4"]);

@@ -1,5 +1,6 @@
 //! The tables of the deliveries store and the stored forms of their records.
 
+use domain::delivery::Class;
 use domain::ids::{DeviceId, TransferId, UserId};
 use domain::time::Timestamp;
 use redb::TableDefinition;
@@ -23,6 +24,18 @@ pub(super) const DEAD_LETTERS: TableDefinition<'_, u128, &[u8]> = TableDefinitio
 pub(super) const DEAD_LETTERS_BY_REASON: TableDefinition<'_, (u8, u128), ()> =
     TableDefinition::new("dead_letters_by_reason");
 
+/// [`Class::number`], dead letter.
+pub(super) const DEAD_LETTERS_BY_CLASS: TableDefinition<'_, (u8, u128), ()> =
+    TableDefinition::new("dead_letters_by_class");
+/// User, dead letter.
+pub(super) const DEAD_LETTERS_BY_USER: TableDefinition<'_, (u128, u128), ()> =
+    TableDefinition::new("dead_letters_by_user");
+/// User, stream, dead letter: those that are open.
+pub(super) const DEAD_LETTERS_OPEN: TableDefinition<'_, (u128, u128, u128), ()> =
+    TableDefinition::new("dead_letters_open");
+/// When it was resolved in µs, dead letter.
+pub(super) const DEAD_LETTERS_RESOLVED: TableDefinition<'_, (u64, u128), ()> =
+    TableDefinition::new("dead_letters_resolved");
 /// User, stream → the offsets of a read mark: `upto`, then each beyond it, little-endian.
 pub(super) const READ_MARKS: TableDefinition<'_, (u128, u128), &[u8]> = TableDefinition::new("read_marks");
 
@@ -58,6 +71,26 @@ pub(super) struct DeadLetterRecord {
     pub(super) detail: String,
     pub(super) first_at: Timestamp,
     pub(super) last_at: Timestamp,
+    /// [`Class::number`].
+    pub(super) class: Option<u8>,
+    pub(super) redrive: bool,
+    pub(super) resolved_at: Option<Timestamp>,
+}
+
+/// What failed for good, as version 1 has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct DeadLetterRecord1 {
+    reason: u8,
+    stream: Option<Uuid>,
+    user: Option<UserId>,
+    device: Option<DeviceId>,
+    offsets: Option<(u64, u64)>,
+    transfer: Option<TransferId>,
+    attempts: u32,
+    last_error: String,
+    detail: String,
+    first_at: Timestamp,
+    last_at: Timestamp,
 }
 
 impl Stored for DeviceRecord {
@@ -68,8 +101,43 @@ impl Stored for CursorRecord {
     const NAME: &'static str = "cursor";
 }
 
+impl Stored for DeadLetterRecord1 {
+    const NAME: &'static str = "dead letter";
+}
+
 impl Stored for DeadLetterRecord {
     const NAME: &'static str = "dead letter";
+    const VERSION: u8 = 2;
+
+    fn decode(bytes: &[u8]) -> Result<Self, Failed> {
+        match bytes.split_first() {
+            Some((&Self::VERSION, rest)) => postcard::from_bytes(rest)
+                .map_err(|error| Failed::Undecodable(format!("a {} cannot be decoded: {error}", Self::NAME))),
+            // Version 1 knows no deliveries.
+            _ => DeadLetterRecord1::decode(bytes).map(Self::from),
+        }
+    }
+}
+
+impl From<DeadLetterRecord1> for DeadLetterRecord {
+    fn from(old: DeadLetterRecord1) -> Self {
+        Self {
+            reason: old.reason,
+            stream: old.stream,
+            user: old.user,
+            device: old.device,
+            offsets: old.offsets,
+            transfer: old.transfer,
+            attempts: old.attempts,
+            last_error: old.last_error,
+            detail: old.detail,
+            first_at: old.first_at,
+            last_at: old.last_at,
+            class: None,
+            redrive: false,
+            resolved_at: None,
+        }
+    }
 }
 
 impl DeviceRecord {
@@ -100,6 +168,9 @@ impl DeadLetterRecord {
             detail: cut(&letter.detail),
             first_at: letter.first_at,
             last_at: letter.last_at,
+            class: letter.class.map(Class::number),
+            redrive: letter.redrive,
+            resolved_at: letter.resolved_at,
         }
     }
 
@@ -121,6 +192,9 @@ impl DeadLetterRecord {
             detail: self.detail,
             first_at: self.first_at,
             last_at: self.last_at,
+            class: self.class.and_then(Class::from_number),
+            redrive: self.redrive,
+            resolved_at: self.resolved_at,
         })
     }
 }
@@ -140,7 +214,7 @@ mod tests {
     fn todays_records_read_back_for_ever() {
         let device = DeviceRecord { name: 5, first_seen: Timestamp(1), last_seen: Timestamp(2) };
         let cursor = CursorRecord { epoch: "e1".to_owned(), offset: 300, at: Timestamp(1_790_000_000_000_000) };
-        let letter = DeadLetterRecord {
+        let first = DeadLetterRecord1 {
             reason: 1,
             stream: Some(Uuid::from_u128(1)),
             user: Some(UserId(Uuid::from_u128(2))),
@@ -153,10 +227,18 @@ mod tests {
             first_at: Timestamp(8),
             last_at: Timestamp(9),
         };
+        assert_eq!(DeadLetterRecord::decode(&first.encode().unwrap()).unwrap(), first.clone().into());
+        let letter = DeadLetterRecord {
+            class: Some(1),
+            redrive: true,
+            resolved_at: Some(Timestamp(10)),
+            ..first.clone().into()
+        };
         let golden = golden(include_str!("golden.txt"));
         golden.check("device", &device);
         golden.check("cursor", &cursor);
-        golden.check("dead letter", &letter);
+        golden.check("dead letter", &first);
+        golden.check("dead letter 2", &letter);
         golden.agrees();
     }
 

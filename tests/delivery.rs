@@ -1,0 +1,11 @@
+//! Delivery from outside: a node as a process, an administrator over HTTP, and clients that refuse, go away, come back
+//! and say nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops where it fails")]
+
+#[path = "delivery/client.rs"]
+mod client;
+#[allow(dead_code, unreachable_pub, reason = "what signals and commands need is the command line's")]
+#[path = "command_line/process.rs"]
+mod process;
+#[path = "delivery/walk.rs"]
+mod walk;
