@@ -37,6 +37,7 @@ use self::world::World;
 use crate::http::Target;
 use crate::person::{self, Person};
 use crate::process::Server;
+use crate::proxy::Proxy;
 
 /// How long outcomes, pending transfers and devices may take to settle at the end, each.
 const SETTLE: Duration = Duration::from_mins(1);
@@ -65,6 +66,10 @@ pub(crate) struct Options {
     /// How many devices follow each account.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(0..=8))]
     devices: u16,
+    /// Lead the WebSocket connections of devices through a proxy that delays, cuts, truncates, half-closes and
+    /// throttles them, by a plan that follows from the seed.
+    #[arg(long, conflicts_with = "no_websocket")]
+    proxy: bool,
     /// Use HTTP only.
     #[arg(long)]
     no_websocket: bool,
@@ -101,7 +106,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     };
     let freezes = admin.is_some();
     let handles = people.iter().map(|person| person.handle.clone()).collect();
-    let world = Arc::new(World::new(target, run, handles, options.operations_max));
+    let proxy = if options.proxy { Some(Proxy::start(target.clone(), seed).await?) } else { None };
+    let live = proxy.as_ref().map_or_else(|| target.clone(), |proxy| proxy.target.clone());
+    let world = Arc::new(World::new(target, live, run, handles, options.operations_max));
 
     let crew = Crew::start(&world, &people, &options, seed, admin);
     let started = Instant::now();
@@ -126,6 +133,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         restarts,
         websocket: !options.no_websocket,
         freezes,
+        proxied: proxy.map(|proxy| proxy.made()),
         stopped,
     };
     let report = Report::of(run, &world, &history, verdict);

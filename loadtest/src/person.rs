@@ -9,10 +9,10 @@ use uuid::Uuid;
 use crate::http::{Client, Target};
 
 /// Long enough for every profile.
-const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
-/// Signing up hashes a password, and many people do it at once here.
-const SIGN_UP_PATIENCE: Duration = Duration::from_mins(1);
+/// Signing up or in hashes a password, and many people do it at once here.
+pub(crate) const SIGN_PATIENCE: Duration = Duration::from_mins(1);
 
 /// A person of this run.
 #[derive(Clone, Debug)]
@@ -24,28 +24,49 @@ pub(crate) struct Person {
     /// The access token of now.
     pub(crate) token: String,
     email: String,
+    first_name: String,
 }
 
 impl Person {
     /// Signs a new person up.
     pub(crate) async fn sign_up(target: &Target, run: &str, name: &str) -> anyhow::Result<Self> {
         let email = format!("loadtest-{run}-{name}@example.com");
+        let first_name = format!("Person{name}");
         let body = SignUpRequest {
-            first_name: format!("Person {name}"),
+            first_name: first_name.clone(),
             last_name: format!("Run{run}"),
             email: email.clone(),
             password: PASSWORD.into(),
             device: None,
         };
-        let mut client = Client::new(target.clone(), SIGN_UP_PATIENCE);
+        let mut client = Client::new(target.clone(), SIGN_PATIENCE);
         let answer = client.post("/api/v1/auth/signup", None, None, &body).await.context("sign-up")?;
         let tokens: TokensResponse = answer.read().context("sign-up")?;
-        Ok(Self { id: tokens.user.id.0, handle: tokens.user.quickpe_id.to_string(), token: tokens.token, email })
+        Ok(Self {
+            id: tokens.user.id.0,
+            handle: tokens.user.quickpe_id.to_string(),
+            token: tokens.token,
+            email,
+            first_name,
+        })
     }
 
-    /// The e-mail.
+    /// The e-mail, to sign in with.
     pub(crate) fn email(&self) -> &str {
         &self.email
+    }
+
+    /// The first name, to be found by.
+    pub(crate) fn first_name(&self) -> &str {
+        &self.first_name
+    }
+
+    /// Someone who never signed up.
+    #[cfg(test)]
+    pub(crate) fn named(number: usize) -> Self {
+        let email = format!("{number}@example.com");
+        let (handle, first_name) = (format!("QP{number:010}"), format!("Person{number}"));
+        Self { id: Uuid::nil(), handle, token: String::new(), email, first_name }
     }
 
     /// Gets a new token.

@@ -5,34 +5,34 @@
 //! sends as fast as the connections allow instead, for the most that can be had.
 
 mod follow;
-mod pace;
-mod people;
-mod result;
-mod usage;
+mod fund;
+mod send;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use http::StatusCode;
+use anyhow::ensure;
 use indicatif::{ProgressBar, ProgressStyle};
-use protocol::amount::Amount;
-use protocol::http::account::{TransactionResponse, TransferRequest};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use self::follow::Followers;
-use self::pace::{Pace, Ticket};
-use self::people::{Payer, people};
-use self::result::{Outcome, Results, Tally};
-use self::usage::Usage;
-use crate::http::{Client, Target};
+pub(crate) use self::fund::fund;
+use self::send::Load;
+pub(crate) use self::send::{Sent, transfer};
+use crate::clock;
+use crate::course::Course;
+use crate::fleet::resolve;
+use crate::http::Target;
+use crate::length::{duration, float, millis};
+use crate::meter::Meter;
+use crate::pace::Pace;
+use crate::result::{Better, RunResult};
+use crate::usage::{Sample, Sampler, listener};
+use crate::who;
 
-/// How long an answer may take before the transfer counts as unanswered.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How long messages may trail behind the last answer.
 const TRAIL: Duration = Duration::from_secs(2);
 
@@ -57,19 +57,15 @@ pub(crate) struct Options {
     /// How many connections.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     connections: u16,
-    /// People who have money: a user's id, a tab and an access token a line. Signs people up if absent.
-    #[arg(long)]
-    tokens: Option<PathBuf>,
-    /// How many people to sign up and fund, without --tokens.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..=10_000))]
-    users: u16,
+    #[command(flatten)]
+    who: who::Options,
     /// How many payees follow their accounts live; all transfers then go to them.
     #[arg(long, default_value_t = 0)]
     followers: u16,
-    /// The server's process, to report what it used.
-    #[arg(long)]
-    pid: Option<u32>,
-    /// Write the result here, as JSON.
+    /// The server's process, to sample what it uses; found by its port if it is on this machine.
+    #[arg(long, alias = "pid")]
+    server_pid: Option<u32>,
+    /// Write the result here, as JSON: for `report` and `compare`.
     #[arg(long)]
     json: Option<PathBuf>,
 }
@@ -77,162 +73,127 @@ pub(crate) struct Options {
 /// Sends transfers and tells how they fared. Fails if some were not answered, or none was.
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let target = Target::of(&options.url)?;
+    let server = resolve(&target).await?;
     let run = format!("{:08x}", rand::random::<u32>());
-    let people: Arc<[Payer]> =
-        people(&target, &run, options.tokens.as_deref(), usize::from(options.users)).await?.into();
+    // As many people as connections, at least two: a payer and a payee.
+    let bearers = options.who.bearers(&target, &run, usize::from(options.connections).max(2)).await?;
+    ensure!(bearers.all.len() >= 2, "transfers need two people");
+    if !options.who.has_file() {
+        fund(&target, &run, &bearers.all).await?;
+    }
+    let people: Arc<[_]> = bearers.all.into();
+    let meter = Arc::new(Meter::default());
     let followers = Followers::start(&target, &people, usize::from(options.followers)).await?;
     let payees = if followers.count() == 0 { people.len() } else { followers.count() };
 
+    let started_at = clock::stamp();
     let pace = Arc::new(Pace::start((!options.closed).then_some(options.rate), options.warm_up, options.length));
-    let flood = Arc::new(Flood {
+    let load = Arc::new(Load {
         target,
         run,
         people,
         payees,
         pace: Arc::clone(&pace),
-        done: AtomicU64::new(0),
-        match_messages: followers.count() > 0,
+        meter: Arc::clone(&meter),
+        sent: (followers.count() > 0).then(parking_lot::Mutex::default),
     });
     let mut connections = JoinSet::new();
     for _ in 0..options.connections {
-        connections.spawn(Arc::clone(&flood).send_on_one_connection());
+        connections.spawn(Arc::clone(&load).send_on_one_connection());
     }
-    let measuring = measure(&flood, &options);
-    let mut tally = Tally::new()?;
-    let before = measuring.await;
-    while let Some(one) = connections.join_next().await {
-        tally.add(one??)?;
-    }
-    let seconds = pace.measured().as_secs_f64();
-    let used = Usage::now(options.pid).since(&before);
+    let sampler = Sampler::of(options.server_pid.or_else(|| listener(server)), Vec::new());
+    let (mut course, before) = warm_up(&options, sampler).await;
+    let measuring = Instant::now();
+    note(&meter, &mut course, &options, &mut connections).await?;
+    let seconds = measuring.elapsed().as_secs_f64();
+    let after = course.look();
     if followers.count() > 0 {
         sleep(TRAIL).await;
     }
-    let heard = followers.finish(&tally)?;
-    let results = Results::of(&options, seconds, &tally, pace.unsent(), heard.as_ref(), used);
-    results.print();
-    if let Some(path) = &options.json {
-        std::fs::write(path, serde_json::to_vec_pretty(&results)?).with_context(|| path.display().to_string())?;
+    let heard = followers.finish(load.sent.as_ref(), &meter)?;
+    course.add(&meter.take())?;
+
+    let mut result = RunResult::of("transfers", started_at, &course);
+    result.setting("url", &options.url);
+    result.setting("rate", if options.closed { "closed".to_owned() } else { format!("{}/s", options.rate) });
+    result.setting("connections", options.connections);
+    result.setting("followers", options.followers);
+    result.setting("for", format!("{:?}", options.length));
+    result.setting("who", &bearers.way);
+    tell(&mut result, &course, seconds, &before, &after);
+    if pace.unsent() > 0 {
+        result.fail(format!("{} transfers were never sent", pace.unsent()));
     }
-    Ok(if results.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    for ended in heard {
+        result.fail(format!("a follower's connection ended: {ended}"));
+    }
+    result.finish(options.json.as_deref())
 }
 
-/// Shows progress until the time is over. Answers what was used when the warm-up ended.
-async fn measure(flood: &Flood, options: &Options) -> Usage {
-    let whole = options.warm_up + options.length;
-    let bar = ProgressBar::new(u64::try_from(whole.as_millis()).unwrap_or(u64::MAX));
+/// Lets what is sent before anything is measured pass; the meter takes none of it.
+async fn warm_up(options: &Options, sampler: Sampler) -> (Course, Sample) {
+    sleep(options.warm_up).await;
+    let mut course = Course::start(sampler);
+    let before = course.look();
+    (course, before)
+}
+
+/// Notes what happens, and shows it, until every connection is done.
+async fn note(
+    meter: &Meter,
+    course: &mut Course,
+    options: &Options,
+    connections: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
+    let bar = ProgressBar::new(millis(options.length));
     if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {msg}") {
         bar.set_style(style);
     }
-    let start = Instant::now();
-    let mut before = None;
-    let (mut last, mut last_at) = (0, start);
-    while start.elapsed() < whole {
-        sleep(Duration::from_millis(50)).await;
-        if before.is_none() && start.elapsed() >= options.warm_up {
-            before = Some(Usage::now(options.pid));
-        }
-        if last_at.elapsed() >= Duration::from_millis(500) {
-            let done = flood.done.load(Ordering::Relaxed);
-            let rate = Duration::from_secs(1).div_duration_f64(last_at.elapsed()) * result::float(done - last);
-            (last, last_at) = (done, Instant::now());
+    let mut done = 0;
+    let mut last = Duration::ZERO;
+    course
+        .note(meter, connections, |delta, at| {
+            let more = delta.count("completed") + delta.count("pending");
+            done += more;
+            let rate = float(more) / at.saturating_sub(std::mem::replace(&mut last, at)).as_secs_f64();
             bar.set_message(format!("{done} done, {rate:.0}/s"));
-        }
-        bar.set_position(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX));
-    }
+            bar.set_position(millis(at));
+        })
+        .await?;
     bar.finish_and_clear();
-    before.unwrap_or_else(|| Usage::now(options.pid))
+    Ok(())
 }
 
-/// What all connections share.
-struct Flood {
-    target: Target,
-    run: String,
-    people: Arc<[Payer]>,
-    payees: usize,
-    pace: Arc<Pace>,
-    done: AtomicU64,
-    match_messages: bool,
-}
-
-impl Flood {
-    /// Sends one transfer after the other, each when it is due.
-    async fn send_on_one_connection(self: Arc<Self>) -> anyhow::Result<Tally> {
-        let mut client = Client::new(self.target.clone(), PATIENCE);
-        let mut tally = Tally::new()?;
-        while let Some(Ticket { number, due }) = self.pace.next().await {
-            let sent = Instant::now();
-            let outcome = self.send(&mut client, number).await;
-            self.done.fetch_add(1, Ordering::Relaxed);
-            if self.pace.counts(due) {
-                tally.record(outcome, due, sent, self.match_messages);
-            }
-        }
-        Ok(tally)
-    }
-
-    async fn send(&self, client: &mut Client, ticket: u64) -> Outcome {
-        // Two numbers that differ, spread over the people by the golden ratio.
-        let spread = ticket.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let people = self.people.len() as u64;
-        let payee = (spread >> 33) % self.payees as u64;
-        let payer = (payee + 1 + ((spread >> 3) & 0x3fff_ffff) % (people - 1)) % people;
-        let (Ok(payee), Ok(payer)) = (usize::try_from(payee), usize::try_from(payer)) else {
-            return Outcome::Unanswered;
-        };
-        let (Some(payee), Some(payer)) = (self.people.get(payee), self.people.get(payer)) else {
-            return Outcome::Unanswered;
-        };
-        let body = TransferRequest {
-            to: Some(payee.id.to_string()),
-            recipient: None,
-            amount: Amount::from_text("0.01"),
-            description: None,
-            category: None,
-        };
-        let key = format!("{}-{ticket}", self.run);
-        match client.post("/api/v1/account/transfer", Some(&payer.token), Some(&key), &body).await {
-            Err(_) => Outcome::Unanswered,
-            Ok(answer) if answer.status == StatusCode::CREATED || answer.status == StatusCode::ACCEPTED => {
-                let pending = answer.status == StatusCode::ACCEPTED;
-                // Parsing costs the generator; without followers the status says enough.
-                let id = self.match_messages.then(|| answer.read::<TransactionResponse>());
-                match id {
-                    None => Outcome::Done { pending, id: None },
-                    Some(Ok(body)) => Outcome::Done { pending, id: Some(body.transaction.id.0) },
-                    Some(Err(_)) => Outcome::Unanswered,
-                }
-            }
-            Ok(answer) => Outcome::Refused(
-                answer.problem().map_or_else(|| answer.status.to_string(), |problem| problem.code.to_string()),
-            ),
+fn tell(result: &mut RunResult, course: &Course, seconds: f64, before: &Sample, after: &Sample) {
+    let whole = course.whole();
+    let (higher, lower) = (Some(Better::Higher), Some(Better::Lower));
+    let done = whole.count("completed") + whole.count("pending");
+    result.figure("transfers", "transfers a second", float(done) / seconds.max(f64::MIN_POSITIVE), "/s", higher);
+    result.figure("completed", "completed", float(whole.count("completed")), "", None);
+    result.figure("pending", "pending", float(whole.count("pending")), "", None);
+    for (name, count) in &whole.counts {
+        if let Some(code) = name.strip_prefix("refused ") {
+            result.figure(name, &format!("refused: {code}"), float(*count), "", None);
         }
     }
-}
-
-/// A length of time as people write it.
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let number: u64 = digits.parse().map_err(|_| format!("{text}: like 500ms, 60s or 5m"))?;
-    match text.get(digits.len()..) {
-        Some("ms") => Ok(Duration::from_millis(number)),
-        Some("s" | "") => Ok(Duration::from_secs(number)),
-        Some("m") => Ok(Duration::from_secs(number.saturating_mul(60))),
-        _ => Err(format!("{text}: like 500ms, 60s or 5m")),
+    result.latency(course, "answer", "from due to the answer");
+    result.latency(course, "message", "from due to the message");
+    result.latency(course, "late", "sent late by");
+    result.series.push(course.rate("completed", "transfers"));
+    let (server, tool) = after.cores_since(before);
+    if let (Some(cores), Some(process)) = (server, after.server()) {
+        let each = cores * after.seconds_since(before) * 1e6 / float(done.max(1));
+        result.figure("cpu.transfer", "server CPU a transfer", each, "µs", lower);
+        result.figure("rss", "server memory", float(process.rss_kib) / 1024.0, "MiB", lower);
+        result.figure("rss.peak", "server memory, at most", float(process.rss_peak_kib) / 1024.0, "MiB", lower);
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_are_read_as_people_write_them() {
-        for (text, millis) in [("500ms", Some(500)), ("60s", Some(60_000)), ("5m", Some(300_000)), ("7", Some(7000))] {
-            assert_eq!(duration(text).ok().map(|length| length.as_millis()), millis, "{text}");
-        }
-        for text in ["", "s", "5h", "-1s", "1.5s"] {
-            assert!(duration(text).is_err(), "{text}");
+    result.figure("cpu.tool", "load tool CPU", tool * 100.0, "% of a core", None);
+    if whole.count("completed") == 0 {
+        result.fail("no transfer was completed");
+    }
+    for (name, what) in [("unanswered", "transfers were not answered"), ("missing", "messages are missing")] {
+        if whole.count(name) > 0 {
+            result.fail(format!("{} {what}", whole.count(name)));
         }
     }
 }

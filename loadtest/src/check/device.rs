@@ -99,7 +99,7 @@ impl Follower {
         let after = if self.rng.random_bool(0.5) { self.place.clone() } else { None };
         let subscription = Subscription { stream: StreamName::Account, after: after.clone(), last: None };
         let said = hello(&self.person.token, Some(&self.device.name), vec![subscription]);
-        let mut socket = Socket::open(&self.world.target, said).await?;
+        let mut socket = Socket::open(&self.world.live, said).await?;
         let subscribed = match timeout(SUBSCRIBE_PATIENCE, socket.next()).await {
             Ok(Ok(ServerFrame::Subscribed(subscribed))) => subscribed,
             Ok(Ok(other)) => {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::history::{Heard, History, Kind, Outcome};
 use super::judge::{Promise, Verdict};
 use super::world::World;
+use crate::proxy::Made;
 
 /// How a check was run.
 #[derive(Serialize)]
@@ -29,6 +30,9 @@ pub(crate) struct Run {
     pub(crate) websocket: bool,
     /// Whether an administrator took part.
     pub(crate) freezes: bool,
+    /// What the proxy did to how many of the devices' connections, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) proxied: Option<Made>,
     /// Whether the server stopped as it should, if it was ours to stop.
     #[serde(skip)]
     pub(crate) stopped: Option<Result<Duration, String>>,
@@ -114,7 +118,7 @@ impl Report {
     /// Tells it to a person.
     #[allow(clippy::print_stdout, reason = "this is what the command is for")]
     pub(crate) fn print(&self) {
-        let Run { seed, users, seconds, kills, websocket, freezes, stopped, .. } = &self.run;
+        let Run { seed, users, seconds, kills, websocket, freezes, proxied, stopped, .. } = &self.run;
         println!(
             "seed {seed}: {users} people, {seconds:.1} s, {kills} kills (ready in at most {} ms)",
             self.ready_after_ms_max
@@ -124,6 +128,10 @@ impl Report {
         }
         if !freezes {
             println!("not checked: freezes (no --grant)");
+        }
+        if let Some(made) = proxied {
+            let made: Vec<String> = made.iter().map(|(fault, count)| format!("{fault} {count}")).collect();
+            println!("connections of devices through the proxy: {}", made.join(", "));
         }
         println!("{:>12} {:>12} {:>9} {:>8}  refused as", "operation", "acknowledged", "refused", "unknown");
         for (name, count) in &self.operations {

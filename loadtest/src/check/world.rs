@@ -20,6 +20,8 @@ const FOREIGN_MAX: usize = 100;
 pub(crate) struct World {
     /// Where the server is.
     pub(crate) target: Target,
+    /// Where devices find it: the same, or a proxy before it.
+    pub(crate) live: Target,
     /// A name for this run, so that it can be run twice against one server.
     pub(crate) run: String,
     /// The people's handles, by number.
@@ -74,9 +76,10 @@ pub(crate) struct Refundable {
 
 impl World {
     /// A world of people with these handles.
-    pub(crate) fn new(target: Target, run: String, handles: Vec<String>, budget: usize) -> Self {
+    pub(crate) fn new(target: Target, live: Target, run: String, handles: Vec<String>, budget: usize) -> Self {
         Self {
             target,
+            live,
             run,
             known: handles.iter().map(|_| AtomicU64::new(0)).collect(),
             handles,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use protocol::event::{EventName, TransactionNew};
 use protocol::frame::{ServerFrame, StreamName, Subscription};
@@ -13,10 +12,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::people::Payer;
-use super::result::{Tally, histogram, record};
+use super::send::Due;
 use crate::http::Target;
+use crate::meter::Meter;
 use crate::socket::{Socket, hello};
+use crate::who::Bearer;
 
 /// The most messages whose time is kept.
 const HEARD_MAX: usize = 4_000_000;
@@ -37,7 +37,7 @@ pub(crate) struct Followers {
 
 impl Followers {
     /// Connects the first `count` people and subscribes them to their accounts.
-    pub(crate) async fn start(target: &Target, people: &[Payer], count: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn start(target: &Target, people: &[Bearer], count: usize) -> anyhow::Result<Self> {
         ensure!(count <= people.len(), "{count} followers of {} people", people.len());
         let mut followers = Self { tasks: JoinSet::new(), count, times: Times::default() };
         for payee in people.iter().take(count) {
@@ -57,36 +57,23 @@ impl Followers {
         self.count
     }
 
-    /// Ends, and compares when each transfer was due with when it was heard of.
-    pub(crate) fn finish(mut self, tally: &Tally) -> anyhow::Result<Option<Heard>> {
-        if self.count == 0 {
-            return Ok(None);
-        }
+    /// Ends, and compares when each transfer was due with when it was heard of. Answers why connections
+    /// ended before their time.
+    pub(crate) fn finish(mut self, sent: Option<&Due>, meter: &Meter) -> anyhow::Result<Vec<String>> {
         let mut ended = Vec::new();
         while let Some(one) = self.tasks.try_join_next() {
             ended.push(one?);
         }
         self.tasks.abort_all();
         let times = self.times.lock();
-        let mut heard = Heard { latency: histogram()?, missing: 0, ended };
-        for (id, due) in &tally.sent {
-            match times.get(id) {
-                Some(at) => record(&mut heard.latency, at.saturating_duration_since(*due)),
-                None => heard.missing += 1,
+        for (id, due) in sent.map(|sent| std::mem::take(&mut *sent.lock())).unwrap_or_default() {
+            match times.get(&id) {
+                Some(at) => meter.time("message", at.saturating_duration_since(due)),
+                None => meter.count("missing"),
             }
         }
-        Ok(Some(heard))
+        Ok(ended)
     }
-}
-
-/// What the payees heard.
-pub(crate) struct Heard {
-    /// From when a transfer was due until its payee heard of it.
-    pub(crate) latency: Histogram<u64>,
-    /// Answered transfers that the payee did not hear of.
-    pub(crate) missing: u64,
-    /// Why connections ended before their time.
-    pub(crate) ended: Vec<String>,
 }
 
 /// Hears until the connection ends; answers why it did.

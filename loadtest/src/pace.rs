@@ -70,11 +70,6 @@ impl Pace {
         due >= self.warm_until
     }
 
-    /// How long was measured until now.
-    pub(crate) fn measured(&self) -> Duration {
-        self.warm_until.elapsed()
-    }
-
     /// How many were due and never sent.
     pub(crate) fn unsent(&self) -> u64 {
         if self.rate.is_some() { self.tickets - self.taken.load(Ordering::Relaxed) } else { 0 }
