@@ -251,6 +251,7 @@ fn every_key_of_the_configuration_is_in_the_manual() {
         ("src/edge/listener.rs", "ListenerConfig", "edge.listener."),
         ("src/edge/websocket.rs", "WebSocketConfig", "edge.websocket."),
         ("actors/src/config.rs", "LedgerConfig", "ledger."),
+        ("src/http/server.rs", "ServerConfig", "server."),
         ("actors/src/rooms/config.rs", "RoomsConfig", "rooms."),
         ("actors/src/rooms/config.rs", "RetentionConfig", "rooms.retention."),
     ] {
