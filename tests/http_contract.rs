@@ -7,6 +7,8 @@ mod concurrency;
 mod node;
 #[path = "http_contract/problems.rs"]
 mod problems;
+#[path = "http_contract/rooms.rs"]
+mod rooms;
 #[path = "http_contract/sessions.rs"]
 mod sessions;
 #[path = "http_contract/tokens.rs"]

@@ -254,6 +254,7 @@ fn every_key_of_the_configuration_is_in_the_manual() {
         ("domain/src/delivery/policy.rs", "Policy", "delivery.money."),
         ("domain/src/delivery/policy.rs", "Policy", "delivery.notice."),
         ("domain/src/delivery/policy.rs", "Policy", "delivery.chat."),
+        ("src/http/server.rs", "ServerConfig", "server."),
         ("actors/src/rooms/config.rs", "RoomsConfig", "rooms."),
         ("actors/src/rooms/config.rs", "RetentionConfig", "rooms.retention."),
     ] {

@@ -21,6 +21,7 @@ use storage::sealing::Purpose;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::present::event::{Told, json};
+use crate::rooms::words;
 
 /// What the body of a message in a person's own room is: a notice.
 #[derive(Debug, Deserialize)]
@@ -65,7 +66,7 @@ pub async fn told(app: &App, owner: Option<UserId>, shown: &Shown) -> Result<Tol
             json(EventName::MessageNew, &new)
         }
         RoomChange::Edited { of, body } => {
-            let body = open(app, body).await?;
+            let body = words::open(app, body).await?;
             json(EventName::MessageUpdate, &MessageUpdate { room, of: *of, body, deleted: false, timestamp })
         }
         RoomChange::Deleted { of } => {
@@ -119,19 +120,14 @@ async fn said(app: &App, body: &Sealed, shown: &Shown) -> Result<(Option<Json>, 
     let body = match &shown.now {
         Showing::Deleted => return Ok((None, Some(Gone::Deleted))),
         Showing::Expired => return Ok((None, Some(Gone::Expired))),
-        Showing::AsSaid => open(app, body).await?,
+        Showing::AsSaid => words::open(app, body).await?,
         Showing::Edited(edit) => match &edit.change {
-            RoomChange::Edited { body, .. } => open(app, body).await?,
+            RoomChange::Edited { body, .. } => words::open(app, body).await?,
             _ => None,
         },
     };
     let gone = body.is_none().then_some(Gone::Erased);
     Ok((body, gone))
-}
-
-async fn open(app: &App, body: &Sealed) -> Result<Option<Json>, Failure> {
-    let text = app.sealer.unseal(Purpose::Message, body).await?;
-    Ok(text.and_then(|text| Json::from_text(text.to_string()).ok()))
 }
 
 async fn named(app: &App, name: Option<&Sealed>) -> Result<Option<String>, Failure> {

@@ -74,7 +74,10 @@ pub async fn invite(app: &App, caller: &Caller, room: RoomId, whom: &str) -> Res
             return Err(Code::Blocked.into());
         }
     }
-    submit(app, caller, room, RoomRequest::Invite { user }).await
+    let done = submit(app, caller, room, RoomRequest::Invite { user }).await?;
+    // So that who was invited finds the room among theirs.
+    app.chat.catch_up(room).await;
+    Ok(done)
 }
 
 /// Becomes a member.

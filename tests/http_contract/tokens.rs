@@ -90,6 +90,9 @@ async fn every_route_asks_whose_it_is() {
             if let Some(token) = token {
                 request = request.bearer_auth(token);
             }
+            // Servers have keys of their own, which no token is.
+            let is_servers = token.is_some() && path.contains("/server/");
+            let code = if is_servers { "token_invalid" } else { code };
             assert_eq!(answer(request).await.code(401), code, "{method} {path}");
         }
     }

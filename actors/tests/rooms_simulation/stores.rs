@@ -166,7 +166,9 @@ impl Rows {
         let mut batches = std::mem::take(&mut self.batches);
         batches.truncate(batches.len().saturating_sub(lost));
         *self = Self::default();
-        batches.iter().for_each(|batch| self.write(batch));
+        for batch in &batches {
+            self.write(batch);
+        }
         self.batches = batches;
     }
 }

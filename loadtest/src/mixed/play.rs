@@ -130,7 +130,7 @@ fn filled(text: &str, person: &Person, other: &Person, drawn: u64) -> String {
         .replace("{password}", PASSWORD)
         .replace("{handle}", &person.handle)
         .replace("{id}", &person.id.to_string())
-        .replace("{name}", &person.first_name())
+        .replace("{name}", person.first_name())
         .replace("{other}", &other.handle)
         .replace("{amount}", &format!("{:.2}", float(cents) / 100.0))
 }
