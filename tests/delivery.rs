@@ -1,6 +1,12 @@
 //! Delivery from outside: a node as a process, an administrator over HTTP, and clients that refuse, go away, come back
 //! and say nothing.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops where it fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub,
+    reason = "helpers of tests fail as tests do"
+)]
 
 #[path = "delivery/client.rs"]
 mod client;

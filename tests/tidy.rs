@@ -252,6 +252,9 @@ fn every_key_of_the_configuration_is_in_the_manual() {
         ("src/edge/websocket.rs", "WebSocketConfig", "edge.websocket."),
         ("actors/src/config.rs", "LedgerConfig", "ledger."),
         ("src/http/server.rs", "ServerConfig", "server."),
+        ("domain/src/delivery/policy.rs", "Policy", "delivery.money."),
+        ("domain/src/delivery/policy.rs", "Policy", "delivery.notice."),
+        ("domain/src/delivery/policy.rs", "Policy", "delivery.chat."),
         ("actors/src/rooms/config.rs", "RoomsConfig", "rooms."),
         ("actors/src/rooms/config.rs", "RetentionConfig", "rooms.retention."),
     ] {

@@ -48,11 +48,11 @@ async fn live(seed: u64) -> (usize, u64) {
             18 => match chance.below(4) {
                 0 => node.fail_dead_letters().await,
                 1 => node.fail_sweeper().await,
-                2 => node.fail_session(&mut devices, &mut chance),
+                2 => devices[chance.below(2) as usize].panic(),
                 _ => disk.fail_next_writes(chance.below(4)),
             },
             _ if chance.below(4) == 0 => {
-                node.crash(&disk);
+                node.crash();
                 for device in &mut devices {
                     device.cut();
                     device.judge_cursors(&disk);
@@ -62,7 +62,7 @@ async fn live(seed: u64) -> (usize, u64) {
             _ => {}
         }
         for device in &mut devices {
-            device.listen(&node).await;
+            device.listen().await;
         }
     }
     disk.fail_next_writes(0);

@@ -124,7 +124,8 @@ pub async fn redrive_all(
     let filter = filter(request.reason.as_deref(), request.class.as_deref(), request.user.as_deref())?;
     let rate = request.rate_per_second.unwrap_or(RATE_DEFAULT);
     if !(1..=RATE_MAX).contains(&rate) {
-        return Err(Failure::field("ratePerSecond", FieldCode::TooLarge, "must be 1 to 1000"));
+        let code = if rate == 0 { FieldCode::TooSmall } else { FieldCode::TooLarge };
+        return Err(Failure::field("ratePerSecond", code, "must be 1 to 1000"));
     }
     let job = caller.origin.operation;
     tracing::info!(target: "audit", admin = %caller.user, %job, ?filter, rate, "dead letters are redriven");

@@ -93,7 +93,7 @@ impl Device {
             attempts: Default::default(),
             open: Default::default(),
         });
-        self.listen(node).await;
+        self.listen().await;
     }
 
     /// The connection is gone, without a word.
@@ -139,7 +139,7 @@ impl Device {
     }
 
     /// Hears all there is.
-    pub(crate) async fn listen(&mut self, _: &Node) {
+    pub(crate) async fn listen(&mut self) {
         settle().await;
         loop {
             let Some(connection) = &mut self.connection else { return };
@@ -203,7 +203,7 @@ impl Device {
         if self.connection.is_none() {
             self.connect(node).await;
         }
-        self.listen(node).await;
+        self.listen().await;
         for number in 0..STREAMS.len() {
             let Some(connection) = &self.connection else { return false };
             if let Some(upto) = connection.next[number].map(|next| next - 1) {
@@ -211,7 +211,7 @@ impl Device {
                 self.ack(number, upto, also, Stage::Applied);
             }
         }
-        self.listen(node).await;
+        self.listen().await;
         let Some(connection) = &self.connection else { return false };
         let heard_all = |number: usize| connection.next[number] == Some(log.head(number) + 1);
         (0..STREAMS.len()).all(|number| heard_all(number) && connection.open[number].is_empty())

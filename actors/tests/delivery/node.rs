@@ -21,8 +21,7 @@ use protocol::json::Json;
 use ractor::{Actor, ActorRef};
 use uuid::Uuid;
 
-use crate::device::Device;
-use crate::log::{Chance, Log, STREAMS};
+use crate::log::{Log, STREAMS};
 use crate::store::{Disk, Handle};
 
 /// The person of whom this world is.
@@ -131,12 +130,8 @@ impl Node {
         self.sweeper = Actor::spawn(None, Sweeper, Arc::clone(&self.streams)).await.unwrap().0;
     }
 
-    pub(crate) fn fail_session(&self, devices: &mut [Device], chance: &mut Chance) {
-        devices[chance.below(2) as usize].panic();
-    }
-
     /// Nothing of this life reaches the disk any more.
-    pub(crate) fn crash(&self, _: &Disk) {
+    pub(crate) fn crash(&self) {
         self.gone.store(true, Ordering::SeqCst);
         self.sweeper.kill();
     }
