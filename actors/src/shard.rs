@@ -25,7 +25,7 @@ use crate::metrics;
 use crate::node::Node;
 use crate::shard::appending::{Flight, Offered};
 use crate::shard::channels::Ack;
-use crate::shard::core::{AsOf, Push, Shared};
+use crate::shard::core::{AsOf, Shared};
 use crate::shard::telling::Effects;
 
 mod activation;
@@ -130,7 +130,7 @@ pub enum ShardMessage {
 
 /// A push in the mail, which a mutant makes.
 #[cfg(feature = "simulation")]
-pub struct MailedPush(pub(crate) Push);
+pub struct MailedPush(pub(crate) core::Push);
 
 #[cfg(feature = "simulation")]
 impl std::fmt::Debug for MailedPush {

@@ -95,11 +95,21 @@ struct Image {
     written: u64,
 }
 
-fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+fn paths(dir: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<_> =
         fs::read_dir(dir.join("journal/ledger")).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    paths.into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+    paths
+}
+
+fn is_segment(path: &Path) -> bool {
+    path.extension().unwrap() == "log"
+}
+
+/// The segments. One in the making has another name, which it may lose while it is read.
+fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let segments = paths(dir).into_iter().filter(|path| is_segment(path));
+    segments.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 
 fn records(journal: &EmbeddedJournal) -> Vec<(Place, Hash)> {
@@ -129,7 +139,7 @@ async fn marked_image(dir: &Path, rng: &mut StdRng) -> (Image, Vec<(PathBuf, Vec
     await_mark(&journal).await;
     let (records, written) = (records(&journal), journal.durable());
     // The segment ahead is made.
-    while contents(dir).len() < 4 || contents(dir).iter().any(|(path, _)| path.extension().unwrap() != "log") {
+    while paths(dir).len() < 4 || !paths(dir).iter().all(|path| is_segment(path)) {
         tokio::task::yield_now().await;
     }
     drop(journal);

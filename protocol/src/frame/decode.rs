@@ -252,7 +252,7 @@ fn bytes(field: &str, text: &str, max: usize) -> Result<(), FrameError> {
     if text.len() <= max {
         Ok(())
     } else {
-        Err(FrameError::of(Code::ValidationFailed, format!("`{field}` has more than {max} bytes")))
+        Err(FrameError::of(Code::TooLarge, format!("`{field}` has more than {max} bytes")))
     }
 }
 
@@ -333,9 +333,21 @@ mod tests {
         refused(r#"{"type":"hello","token":"t","device":""}"#, Code::ValidationFailed, None);
         refused(&format!(r#"{{"type":"{}"}}"#, "é".repeat(9000)), Code::FrameUnknown, None);
         refused(r#"{"type":"ack","stream":"account","upto":-1}"#, Code::Malformed, None);
-        refused(r#"{"type":"publish","id":"a","room":"7","key":"","body":1}"#, Code::IdempotencyKeyInvalid, Some("a"));
-        refused(r#"{"type":"publish","id":"a","room":"7","key":"k"}"#, Code::Malformed, Some("a"));
-        refused(&format!(r#"{{"type":"signal","room":"7","kind":"{long}"}}"#), Code::ValidationFailed, None);
+        refused(
+            r#"{"type":"publish","id":"a","room":"8f0e5f6a-2d0b-8c53-9a41-6e0c7b1d35c2","key":"","body":1}"#,
+            Code::IdempotencyKeyInvalid,
+            Some("a"),
+        );
+        refused(
+            r#"{"type":"publish","id":"a","room":"8f0e5f6a-2d0b-8c53-9a41-6e0c7b1d35c2","key":"k"}"#,
+            Code::Malformed,
+            Some("a"),
+        );
+        refused(
+            &format!(r#"{{"type":"signal","room":"8f0e5f6a-2d0b-8c53-9a41-6e0c7b1d35c2","kind":"{long}"}}"#),
+            Code::ValidationFailed,
+            None,
+        );
     }
 
     #[test]
@@ -351,12 +363,18 @@ mod tests {
         assert_eq!(decode(&array(FRAMES_MAX)).map_err(|error| error.code).unwrap().len(), FRAMES_MAX);
         assert_eq!(decode(&array(FRAMES_MAX + 1)).map(|_| ()).unwrap_err().code, Code::Malformed);
         let publish = |bytes: usize| {
-            format!(r#"{{"type":"publish","id":"1","room":"7","key":"k","body":"{}"}}"#, "x".repeat(bytes - 2))
+            format!(
+                r#"{{"type":"publish","id":"1","room":"8f0e5f6a-2d0b-8c53-9a41-6e0c7b1d35c2","key":"k","body":"{}"}}"#,
+                "x".repeat(bytes - 2)
+            )
         };
         assert!(one(&publish(BODY_BYTES_MAX)).is_ok());
         refused(&publish(BODY_BYTES_MAX + 1), Code::TooLarge, Some("1"));
         let signal = |bytes: usize| {
-            format!(r#"{{"type":"signal","room":"7","kind":"typing","data":"{}"}}"#, "x".repeat(bytes - 2))
+            format!(
+                r#"{{"type":"signal","room":"8f0e5f6a-2d0b-8c53-9a41-6e0c7b1d35c2","kind":"typing","data":"{}"}}"#,
+                "x".repeat(bytes - 2)
+            )
         };
         assert!(one(&signal(SIGNAL_BYTES_MAX)).is_ok());
         refused(&signal(SIGNAL_BYTES_MAX + 1), Code::TooLarge, None);
