@@ -52,24 +52,39 @@ pub fn described() -> OpenApi {
     Described::openapi()
 }
 
-/// Adds to every operation what any may be answered with, and to every answer its headers.
+/// Adds to every operation its id and what any may be answered with, and to every answer its headers.
 pub fn complete(document: &mut OpenApi) {
-    for item in document.paths.paths.values_mut() {
-        for operation in operations(item) {
+    for (path, item) in &mut document.paths.paths {
+        for (method, operation) in operations(item) {
+            operation.operation_id = Some(operation_id(method, path));
+            let is_of_rooms = operation.tags.iter().flatten().any(|tag| tag == "rooms" || tag == "server");
+            if is_of_rooms && method != "get" {
+                add_refusals(operation);
+            }
             add_problems(operation);
             add_headers(operation);
         }
     }
 }
 
+/// What any command to a room may be refused with.
+fn add_refusals(operation: &mut Operation) {
+    add_problem(operation, "403", "Not yours to do: `forbidden`, `not_a_member`, `muted` or `blocked`.");
+    add_problem(operation, "404", "`not_found`");
+    add_problem(operation, "409", "`room_closed` or `message_deleted`");
+    add_problem(operation, "422", "A rule refuses it: `room_kind`, `room_full`, `idempotency_key_reused`.");
+}
+
+fn add_problem(operation: &mut Operation, status: &str, description: &str) {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    let response = ResponseBuilder::new().description(description).content(problem::CONTENT_TYPE, content).build();
+    operation.responses.responses.entry(status.to_owned()).or_insert_with(|| response.into());
+}
+
 fn add_problems(operation: &mut Operation) {
     let takes_body = operation.request_body.is_some();
     let is_secured = operation.security.is_some();
-    let mut add = |status: &str, description: &str| {
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-        let response = ResponseBuilder::new().description(description).content(problem::CONTENT_TYPE, content).build();
-        operation.responses.responses.entry(status.to_owned()).or_insert_with(|| response.into());
-    };
+    let mut add = |status: &str, description: &str| add_problem(operation, status, description);
     if takes_body {
         add("413", "`too_large`");
         add("415", "`unsupported_media_type`");
@@ -113,8 +128,17 @@ fn add_headers(operation: &mut Operation) {
     }
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete, &mut item.put].into_iter().flatten()
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    let PathItem { get, post, patch, delete, put, .. } = item;
+    let operations = [("get", get), ("post", post), ("patch", patch), ("delete", delete), ("put", put)];
+    operations.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// `get_rooms_id_members` of `GET /api/v1/rooms/{id}/members`: unique, and a name for generated clients.
+fn operation_id(method: &str, path: &str) -> String {
+    let path = path.trim_start_matches("/api/v1").trim_start_matches("/api");
+    let words = path.split(|at: char| !at.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    std::iter::once(method).chain(words).collect::<Vec<_>>().join("_")
 }
 
 /// The document and its page.

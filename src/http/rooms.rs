@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use domain::ids::RoomId;
+use protocol::http::KeyHeader;
 use protocol::http::page::PageQuery;
 use protocol::http::room::{
     CreateRoomRequest, HistoryQuery, HistoryResponse, MemberRequest, MembersResponse, MessageRequest, ModeratorRequest,
@@ -21,7 +22,7 @@ use crate::rooms::{managing, reading, talking};
 
 /// Makes a group, or a room of two.
 #[utoipa::path(post, path = "/rooms", tag = "rooms", request_body = CreateRoomRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the request happen once.")), responses(
+    params(KeyHeader), responses(
     (status = 201, description = "Made, or there before.", body = RoomOffset),
     (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
@@ -210,7 +211,7 @@ pub async fn moderator(
 /// Says something.
 #[utoipa::path(post, path = "/rooms/{id}/messages", tag = "rooms", request_body = MessageRequest,
     params(("id" = uuid::Uuid, Path, description = "The room."),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes the request happen once.")), responses(
+        KeyHeader), responses(
     (status = 201, description = "Done.", body = RoomOffset),
     (status = 403, description = "`forbidden`, `not_a_member`, `muted` or `blocked`", body = Problem,
         content_type = "application/problem+json"),

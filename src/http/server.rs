@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use domain::ids::{RoomId, UserId};
 use domain::room::{Label, RoomClass, RoomKind};
 use protocol::code::Code;
+use protocol::http::KeyHeader;
 use protocol::http::room::RoomOffset;
 use protocol::http::server::{CreateBroadcastRequest, NotifyRequest, ServerMessageRequest};
 use protocol::problem::{FieldCode, Problem};
@@ -131,7 +132,7 @@ impl Server {
 
 /// Makes a room that only servers write in and anybody reads.
 #[utoipa::path(post, path = "/server/rooms", tag = "server", request_body = Option<CreateBroadcastRequest>,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the request happen once.")), responses(
+    params(KeyHeader), responses(
     (status = 201, description = "Made.", body = RoomOffset),
     (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
@@ -149,7 +150,7 @@ pub async fn create(
 /// Says something in a room.
 #[utoipa::path(post, path = "/server/rooms/{id}/messages", tag = "server", request_body = ServerMessageRequest,
     params(("id" = uuid::Uuid, Path, description = "The room."),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes the request happen once.")), responses(
+        KeyHeader), responses(
     (status = 201, description = "Said.", body = RoomOffset),
     (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
@@ -169,7 +170,7 @@ pub async fn publish(
 /// Says something to all who have a role.
 #[utoipa::path(post, path = "/server/roles/{role}/messages", tag = "server", request_body = ServerMessageRequest,
     params(("role" = String, Path, description = "The role."),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes the request happen once.")), responses(
+        KeyHeader), responses(
     (status = 201, description = "Said.", body = RoomOffset),
 ), security(("bearer" = [])))]
 pub async fn to_role(
@@ -185,7 +186,7 @@ pub async fn to_role(
 /// Says something to all who are in a region.
 #[utoipa::path(post, path = "/server/regions/{region}/messages", tag = "server", request_body = ServerMessageRequest,
     params(("region" = String, Path, description = "The region."),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes the request happen once.")), responses(
+        KeyHeader), responses(
     (status = 201, description = "Said.", body = RoomOffset),
 ), security(("bearer" = [])))]
 pub async fn to_region(
@@ -214,7 +215,7 @@ async fn broadcast(
 /// Tells one person something.
 #[utoipa::path(post, path = "/server/users/{id}/notices", tag = "server", request_body = NotifyRequest,
     params(("id" = uuid::Uuid, Path, description = "The person."),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes the request happen once.")), responses(
+        KeyHeader), responses(
     (status = 201, description = "Told.", body = RoomOffset),
     (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]

@@ -32,7 +32,7 @@ pub async fn create(
             let with =
                 request.with.as_deref().ok_or_else(|| Failure::field("with", FieldCode::Required, "says with whom"))?;
             let kind = RoomKind::direct(caller.user, person(app, with).await?)
-                .ok_or_else(|| Failure::field("with", FieldCode::Malformed, "is yourself"))?;
+                .ok_or_else(|| Failure::field("with", FieldCode::Conflicting, "is yourself"))?;
             let room = kind.room().ok_or_else(|| Failure::of(Code::Internal))?;
             (room, kind)
         }
@@ -155,7 +155,7 @@ pub async fn close(app: &App, caller: &Caller, room: RoomId) -> Result<Done<Room
 pub async fn block(app: &App, caller: &Caller, whom: &str, blocks: bool) -> Result<Done<RoomOffset>, Failure> {
     let user = person(app, whom).await?;
     let kind = RoomKind::direct(caller.user, user)
-        .ok_or_else(|| Failure::field("user", FieldCode::Malformed, "is yourself"))?;
+        .ok_or_else(|| Failure::field("user", FieldCode::Conflicting, "is yourself"))?;
     let room = kind.room().ok_or_else(|| Failure::of(Code::Internal))?;
     let request = if blocks { RoomRequest::Block } else { RoomRequest::Unblock };
     submit_as(app, caller, room, Some(kind), request).await

@@ -20,7 +20,7 @@ impl From<RoomRefused> for Failure {
             RoomRefused::Muted => Code::Muted.into(),
             RoomRefused::Blocked => Code::Blocked.into(),
             RoomRefused::TargetNotAMember => Self::field("user", FieldCode::Malformed, "is not in the room"),
-            RoomRefused::TargetIsSelf => Self::field("user", FieldCode::Malformed, "is yourself"),
+            RoomRefused::TargetIsSelf => Self::field("user", FieldCode::Conflicting, "is yourself"),
             RoomRefused::Full => Code::RoomFull.into(),
             RoomRefused::MessageDeleted => Code::MessageDeleted.into(),
             RoomRefused::NameOutOfRange => Self::field("name", FieldCode::TooLong, "has 1 to 64 characters"),

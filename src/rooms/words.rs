@@ -74,7 +74,10 @@ pub async fn open(app: &App, sealed: &Sealed) -> Result<Option<Json>, Failure> {
 /// It is empty or too long, or who named it was erased.
 pub async fn name(app: &App, person: UserId, name: &str) -> Result<Sealed, Failure> {
     let name = name.trim();
-    if name.is_empty() || name.chars().count() > protocol::http::room::NAME_CHARS_MAX {
+    if name.is_empty() {
+        return Err(Failure::field("name", FieldCode::TooShort, "has 1 to 64 characters"));
+    }
+    if name.chars().count() > protocol::http::room::NAME_CHARS_MAX {
         return Err(Failure::field("name", FieldCode::TooLong, "has 1 to 64 characters"));
     }
     let sealed = app.sealer.seal(person, Purpose::RoomName, name).await?;

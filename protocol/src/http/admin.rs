@@ -117,12 +117,15 @@ pub struct Offsets {
 pub struct DeadLettersQuery {
     /// With this reason: `suspense`, `quarantined`, `unserved`, `refused`, `unacknowledged` or `deadline`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(pattern = "^(suspense|quarantined|unserved|refused|unacknowledged|deadline)$")]
     pub reason: Option<String>,
     /// Of deliveries of this class: `money`, `notice` or `chat`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(pattern = "^(money|notice|chat)$")]
     pub class: Option<String>,
     /// For this person, by their id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<uuid::Uuid>)]
     pub user: Option<String>,
     /// `true`: those that are open only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,12 +145,15 @@ pub struct DeadLettersQuery {
 pub struct RedriveRequest {
     /// With this reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^(suspense|quarantined|unserved|refused|unacknowledged|deadline)$")]
     pub reason: Option<String>,
     /// Of this class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^(money|notice|chat)$")]
     pub class: Option<String>,
     /// For this person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
     pub user: Option<String>,
     /// How many a second, 1 to 1,000; 50 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

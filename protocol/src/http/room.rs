@@ -30,7 +30,7 @@ pub struct CreateRoomRequest {
     pub kind: MadeKind,
     /// What it is called; a group only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 64)]
+    #[schema(min_length = 1, max_length = 64)]
     pub name: Option<String>,
     /// Whether anybody may join it; a group only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
