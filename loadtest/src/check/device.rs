@@ -116,6 +116,10 @@ impl Follower {
             from,
             heard: Vec::new(),
         });
+        if self.place.is_none() {
+            // Where a device begins is its place from then on, acknowledged or not.
+            self.acknowledged = from;
+        }
         self.place = Some(Place { epoch, offset: from });
         self.listen(socket).await
     }
