@@ -98,8 +98,10 @@ impl<E: StreamEvent> StreamsPublisher<E> {
 
     /// The actor is alive.
     pub fn open(&self, actor: ActorRef<StreamsMessage<E>>) {
+        let mut slot = self.actor.write();
+        // What the life before did not hear is not waited for: nobody mails while this lock is held.
         self.waiting.store(0, Ordering::Release);
-        *self.actor.write() = Some(actor);
+        *slot = Some(actor);
     }
 
     fn mail(&self, events: &[Arc<E>]) {
@@ -117,9 +119,12 @@ impl<E: StreamEvent> StreamsPublisher<E> {
             return;
         }
         if let Some(actor) = &*self.actor.read() {
-            self.waiting.fetch_add(events.len(), Ordering::AcqRel);
+            let count = events.len();
+            self.waiting.fetch_add(count, Ordering::AcqRel);
             // What a dead actor does not hear, its next life reads from the source.
-            actor.cast(StreamsMessage::Published { events }).ok();
+            if actor.cast(StreamsMessage::Published { events }).is_err() {
+                self.waiting.fetch_sub(count, Ordering::AcqRel);
+            }
         }
     }
 }
