@@ -136,6 +136,12 @@ pub async fn history(
     query: &HistoryQuery,
 ) -> Result<HistoryResponse, Failure> {
     let limit = usize::try_from(statement::limit(query.limit)?).unwrap_or(usize::MAX);
+    for (name, offset) in [("before", query.before), ("after", query.after)] {
+        // As the document has it: clients read such numbers as signed ones.
+        if offset.is_some_and(|offset| i64::try_from(offset).is_err()) {
+            return Err(Failure::field(name, FieldCode::TooLarge, "is no offset"));
+        }
+    }
     let (state, profile) = readable(app, caller, room).await?;
     let mut events = match (query.before, query.after) {
         (Some(_), Some(_)) => {
