@@ -24,7 +24,6 @@ use crate::rooms::{managing, reading, talking};
 #[utoipa::path(post, path = "/rooms", tag = "rooms", request_body = CreateRoomRequest,
     params(KeyHeader), responses(
     (status = 201, description = "Made, or there before.", body = RoomOffset),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
 pub async fn create(
     State(app): State<Arc<App>>,
@@ -65,9 +64,6 @@ pub async fn room(
 #[utoipa::path(patch, path = "/rooms/{id}", tag = "rooms", request_body = RenameRoomRequest,
     params(("id" = uuid::Uuid, Path, description = "The room.")), responses(
     (status = 201, description = "Done.", body = RoomOffset),
-    (status = 403, description = "`forbidden`, `not_a_member`, `muted` or `blocked`", body = Problem,
-        content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
 pub async fn rename(
     State(app): State<Arc<App>>,
@@ -82,9 +78,6 @@ pub async fn rename(
 #[utoipa::path(delete, path = "/rooms/{id}", tag = "rooms",
     params(("id" = uuid::Uuid, Path, description = "The room.")), responses(
     (status = 201, description = "Done.", body = RoomOffset),
-    (status = 403, description = "`forbidden`, `not_a_member`, `muted` or `blocked`", body = Problem,
-        content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
 pub async fn close(
     State(app): State<Arc<App>>,
@@ -112,9 +105,6 @@ pub async fn members(
 #[utoipa::path(post, path = "/rooms/{id}/invite", tag = "rooms", request_body = MemberRequest,
     params(("id" = uuid::Uuid, Path, description = "The room.")), responses(
     (status = 201, description = "Done.", body = RoomOffset),
-    (status = 403, description = "`forbidden`, `not_a_member`, `muted` or `blocked`", body = Problem,
-        content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
 pub async fn invite(
     State(app): State<Arc<App>>,
@@ -129,9 +119,6 @@ pub async fn invite(
 #[utoipa::path(post, path = "/rooms/{id}/join", tag = "rooms",
     params(("id" = uuid::Uuid, Path, description = "The room.")), responses(
     (status = 201, description = "Done.", body = RoomOffset),
-    (status = 403, description = "`forbidden`, `not_a_member`, `muted` or `blocked`", body = Problem,
-        content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
 pub async fn join(
     State(app): State<Arc<App>>,
@@ -145,9 +132,6 @@ pub async fn join(
 #[utoipa::path(post, path = "/rooms/{id}/leave", tag = "rooms",
     params(("id" = uuid::Uuid, Path, description = "The room.")), responses(
     (status = 201, description = "Done.", body = RoomOffset),
-    (status = 403, description = "`forbidden`, `not_a_member`, `muted` or `blocked`", body = Problem,
-        content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
 pub async fn leave(
     State(app): State<Arc<App>>,
@@ -161,9 +145,6 @@ pub async fn leave(
 #[utoipa::path(post, path = "/rooms/{id}/kick", tag = "rooms", request_body = MemberRequest,
     params(("id" = uuid::Uuid, Path, description = "The room.")), responses(
     (status = 201, description = "Done.", body = RoomOffset),
-    (status = 403, description = "`forbidden`, `not_a_member`, `muted` or `blocked`", body = Problem,
-        content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
 pub async fn kick(
     State(app): State<Arc<App>>,
@@ -178,9 +159,6 @@ pub async fn kick(
 #[utoipa::path(post, path = "/rooms/{id}/mute", tag = "rooms", request_body = MuteRequest,
     params(("id" = uuid::Uuid, Path, description = "The room.")), responses(
     (status = 201, description = "Done.", body = RoomOffset),
-    (status = 403, description = "`forbidden`, `not_a_member`, `muted` or `blocked`", body = Problem,
-        content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
 pub async fn mute(
     State(app): State<Arc<App>>,
@@ -195,9 +173,6 @@ pub async fn mute(
 #[utoipa::path(post, path = "/rooms/{id}/moderators", tag = "rooms", request_body = ModeratorRequest,
     params(("id" = uuid::Uuid, Path, description = "The room.")), responses(
     (status = 201, description = "Done.", body = RoomOffset),
-    (status = 403, description = "`forbidden`, `not_a_member`, `muted` or `blocked`", body = Problem,
-        content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
 pub async fn moderator(
     State(app): State<Arc<App>>,
@@ -213,9 +188,6 @@ pub async fn moderator(
     params(("id" = uuid::Uuid, Path, description = "The room."),
         KeyHeader), responses(
     (status = 201, description = "Done.", body = RoomOffset),
-    (status = 403, description = "`forbidden`, `not_a_member`, `muted` or `blocked`", body = Problem,
-        content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
 pub async fn publish(
     State(app): State<Arc<App>>,
@@ -247,9 +219,6 @@ pub async fn history(
     params(("id" = uuid::Uuid, Path, description = "The room."),
         ("offset" = u64, Path, description = "The message.")), responses(
     (status = 201, description = "Done.", body = RoomOffset),
-    (status = 403, description = "`forbidden`, `not_a_member`, `muted` or `blocked`", body = Problem,
-        content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
 pub async fn edit(
     State(app): State<Arc<App>>,
@@ -265,9 +234,6 @@ pub async fn edit(
     params(("id" = uuid::Uuid, Path, description = "The room."),
         ("offset" = u64, Path, description = "The message.")), responses(
     (status = 201, description = "Done.", body = RoomOffset),
-    (status = 403, description = "`forbidden`, `not_a_member`, `muted` or `blocked`", body = Problem,
-        content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
 pub async fn delete(
     State(app): State<Arc<App>>,
@@ -281,7 +247,6 @@ pub async fn delete(
 #[utoipa::path(put, path = "/rooms/{id}/read", tag = "rooms", request_body = ReadRequest,
     params(("id" = uuid::Uuid, Path, description = "The room.")), responses(
     (status = 200, description = "As it is.", body = ReadResponse),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
 pub async fn read(
     State(app): State<Arc<App>>,
@@ -296,9 +261,6 @@ pub async fn read(
 #[utoipa::path(post, path = "/user/{user}/block", tag = "rooms",
     params(("user" = String, Path, description = "A QuickPe id, e-mail or user id.")), responses(
     (status = 201, description = "Done.", body = RoomOffset),
-    (status = 403, description = "`forbidden`, `not_a_member`, `muted` or `blocked`", body = Problem,
-        content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
 pub async fn block(
     State(app): State<Arc<App>>,
@@ -312,9 +274,6 @@ pub async fn block(
 #[utoipa::path(delete, path = "/user/{user}/block", tag = "rooms",
     params(("user" = String, Path, description = "A QuickPe id, e-mail or user id.")), responses(
     (status = 201, description = "Done.", body = RoomOffset),
-    (status = 403, description = "`forbidden`, `not_a_member`, `muted` or `blocked`", body = Problem,
-        content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
 pub async fn unblock(
     State(app): State<Arc<App>>,

@@ -152,7 +152,6 @@ pub async fn create(
     params(("id" = uuid::Uuid, Path, description = "The room."),
         KeyHeader), responses(
     (status = 201, description = "Said.", body = RoomOffset),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
 pub async fn publish(
     State(app): State<Arc<App>>,
@@ -217,7 +216,6 @@ async fn broadcast(
     params(("id" = uuid::Uuid, Path, description = "The person."),
         KeyHeader), responses(
     (status = 201, description = "Told.", body = RoomOffset),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
 ), security(("bearer" = [])))]
 pub async fn notify(
     State(app): State<Arc<App>>,
