@@ -1,10 +1,12 @@
 //! Delivery: when a message is sent again, when it is dead, and how far a device is.
 //!
 //! Owns the rules of one stream on one connection: [`Window`] holds what was sent and is not acknowledged,
-//! [`Redriven`] what is offered again after it was given up, [`Policy`] the numbers of a class. No clock and no
-//! socket: time and randomness are arguments, what is to be done is an answer.
+//! [`Redriven`] what is offered again after it was given up, [`Policy`] the numbers of a class; and of one stream and
+//! all devices of a person: [`person`]. No clock and no socket: time and randomness are arguments, what is to be done
+//! is an answer.
 
 mod in_flight;
+pub mod person;
 mod policy;
 mod redriven;
 mod window;
@@ -14,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use in_flight::Cause;
 pub use policy::{NACK_AFTER_MAX_MS, Policy, PolicyError, WINDOW_MAX};
 pub use redriven::{REDRIVEN_MAX, Redriven};
-pub use window::{Ack, Acked, Nacked, Progress, Swept, Verdict, Window};
+pub use window::{Ack, Acked, Nacked, Progress, Seen, Swept, Verdict, Window};
 
 /// What kind of stream it is; decides windows, retries and deadlines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

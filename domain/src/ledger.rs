@@ -3,13 +3,14 @@
 //! An account *decides*: [`decide()`] takes its state, a command and the time and answers changes or a
 //! named refusal. [`Account::apply`] replays a change and sees no time. What accounts have in common
 //! on one shard (channels, system balances, timers, suspense) is [`Shard`], which is likewise nothing
-//! but the fold of the shard's events.
+//! but the fold of the shard's events. [`resharding`] carries all of it into another number of shards.
 
 pub mod account;
 pub mod command;
 pub mod decide;
 pub mod event;
 pub mod refusal;
+pub mod resharding;
 pub mod shard;
 
 pub use account::{Account, Freeze, Hold, Limits, Opening, Standing};

@@ -11,6 +11,7 @@ pub mod event;
 pub mod key;
 pub mod kind;
 pub mod refused;
+pub mod region;
 pub mod shard;
 pub mod state;
 
@@ -20,5 +21,6 @@ pub use event::{LeaveCause, RoomChange, RoomEvent};
 pub use key::MessageKey;
 pub use kind::{Access, Label, RoomClass, RoomKind};
 pub use refused::RoomRefused;
+pub use region::{NotARegion, Region};
 pub use shard::{RoomShard, RoomShardEvent};
 pub use state::{BrokenRoom, Member, Profile, Rank, Room};

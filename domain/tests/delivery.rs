@@ -6,3 +6,5 @@
 mod edges;
 #[path = "delivery/model.rs"]
 mod model;
+#[path = "delivery/person.rs"]
+mod person;

@@ -1,6 +1,6 @@
 //! One message that was sent and is not done with: 32 bytes, because thousands of connections hold dozens of them.
 
-use super::{Millis, Policy};
+use super::{Millis, Policy, Seen};
 
 /// Why a message is given up for a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(super) struct InFlight {
     pub(super) offset: u64,
     /// When it was sent first.
     pub(super) sent_at: Millis,
-    /// When it is sent again or given up; when a dying one is reported again.
+    /// When it is sent again or given up; when a dying one is reported again; when a received one had arrived.
     pub(super) due: Millis,
     /// When its present round of tries began, in milliseconds after `sent_at`.
     round_ms: u32,
@@ -66,6 +66,23 @@ impl InFlight {
         self.attempts = self.attempts.saturating_add(1);
         self.due = now.after(policy.due_in(self.tries.into(), jitter));
         self.attempts.into()
+    }
+
+    /// It has arrived.
+    pub(super) fn receive(&mut self, now: Millis) {
+        self.state = State::Received;
+        self.due = now;
+    }
+
+    /// When it had arrived, if that is all that is known of it.
+    pub(super) fn received_at(&self) -> Option<Millis> {
+        (self.state == State::Received).then_some(self.due)
+    }
+
+    /// Where it stands.
+    pub(super) fn seen(&self) -> Seen {
+        let (sent_at, attempts, received_at) = (self.sent_at, self.attempts.into(), self.received_at());
+        Seen { sent_at, attempts, received_at, applied: self.state == State::Applied }
     }
 
     /// A new round of tries begins.

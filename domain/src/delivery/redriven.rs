@@ -3,8 +3,10 @@
 //! The device's place is beyond them, so an acknowledgement of everything up to somewhere says nothing of them. Only
 //! one that names such an offset does.
 
+use std::collections::VecDeque;
+
 use super::in_flight::{InFlight, State};
-use super::window::{Ack, Acked, Nacked, Verdict};
+use super::window::{Ack, Acked, Nacked, Seen, Verdict};
 use super::{Cause, Millis, NACK_AFTER_MAX_MS, Policy, Stage};
 
 /// The most messages that are offered again at a time on one stream of one connection.
@@ -14,39 +16,66 @@ pub const REDRIVEN_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub struct Redriven {
     messages: Vec<InFlight>,
+    /// The attempts of those that were done with last, at most [`REDRIVEN_MAX`]: one that is offered once more before
+    /// its letter knows what became of it goes on counting from there.
+    done: VecDeque<(u64, u16)>,
 }
 
 impl Redriven {
     /// Nothing.
-    pub const NONE: Self = Self { messages: Vec::new() };
+    pub const NONE: Self = Self { messages: Vec::new(), done: VecDeque::new() };
 
-    /// Offers a message as attempt `attempt`. `false` if there is no room; one that is offered already has all its
-    /// tries before it again.
-    pub fn offer(&mut self, offset: u64, attempt: u32, policy: &Policy, now: Millis, jitter: u32) -> bool {
-        let attempts = u16::try_from(attempt).unwrap_or(u16::MAX);
-        let offered = InFlight::sent(offset, attempts, policy, now, jitter);
+    /// Offers a message as attempt `attempt`, and answers which attempt is to be sent now: none if there is no room. One
+    /// that is offered already goes on as it is, unless it is asked for `anew`: then it is sent once more, as its next
+    /// attempt, and has all its tries before it again.
+    pub fn offer(
+        &mut self,
+        offset: u64,
+        attempt: u32,
+        anew: bool,
+        policy: &Policy,
+        now: Millis,
+        jitter: u32,
+    ) -> Option<u32> {
         if let Some(message) = self.messages.iter_mut().find(|message| message.offset == offset) {
-            *message = offered;
-            return true;
+            if !anew {
+                return None;
+            }
+            message.state = State::Waiting;
+            message.new_round(now);
+            return Some(message.again(policy, now, jitter));
         }
         if self.messages.len() >= REDRIVEN_MAX {
-            return false;
+            return None;
         }
-        self.messages.push(offered);
-        true
+        let before = self.done.iter().rev().find(|(done, _)| *done == offset).map_or(0, |(_, attempts)| *attempts);
+        let attempts = u16::try_from(attempt).unwrap_or(u16::MAX).max(before.saturating_add(1));
+        self.messages.push(InFlight::sent(offset, attempts, policy, now, jitter));
+        Some(attempts.into())
+    }
+
+    /// Notes that a message was sent so often on this connection, and is done with.
+    pub fn note(&mut self, offset: u64, attempts: u32) {
+        remember(&mut self.done, offset, u16::try_from(attempts).unwrap_or(u16::MAX));
     }
 
     /// Takes an acknowledgement: of `upto` itself and of what is in `also`.
     pub fn ack(&mut self, ack: Ack<'_>, now: Millis, mut on: impl FnMut(Acked)) {
         let named = |offset| offset == ack.upto || ack.also.contains(&offset);
-        self.messages.retain_mut(|message| {
+        let Self { messages, done } = self;
+        messages.retain_mut(|message| {
             let is_news = named(message.offset) && (message.state != State::Received || ack.stage == Stage::Applied);
             if is_news {
-                let took_ms = now.since(message.sent_at);
-                message.state = State::Received;
-                on(Acked { offset: message.offset, stage: ack.stage, attempts: message.attempts.into(), took_ms });
+                let (took_ms, received_at) = (now.since(message.sent_at), message.received_at());
+                message.receive(now);
+                let (offset, stage, attempts) = (message.offset, ack.stage, message.attempts.into());
+                on(Acked { offset, stage, attempts, took_ms, received_at });
             }
-            !(is_news && ack.stage == Stage::Applied)
+            let is_done = is_news && ack.stage == Stage::Applied;
+            if is_done {
+                remember(done, message.offset, message.attempts);
+            }
+            !is_done
         });
         self.shrink();
     }
@@ -67,6 +96,7 @@ impl Redriven {
         let Some(message) = self.messages.get_mut(index) else { return Nacked::Unknown };
         if terminal || message.is_exhausted(policy) {
             let attempts = message.attempts.into();
+            remember(&mut self.done, message.offset, message.attempts);
             self.messages.swap_remove(index);
             self.shrink();
             return Nacked::Dead { attempts };
@@ -85,13 +115,15 @@ impl Redriven {
         mut jitter: impl FnMut() -> u32,
         mut on: impl FnMut(Verdict),
     ) {
-        self.messages.retain_mut(|message| {
+        let Self { messages, done } = self;
+        messages.retain_mut(|message| {
             if message.state != State::Waiting || message.due > now {
                 return true;
             }
             let offset = message.offset;
             if message.is_exhausted(policy) {
                 on(Verdict::Dead { offset, attempts: message.attempts.into(), cause: Cause::Unacknowledged });
+                remember(done, message.offset, message.attempts);
                 return false;
             }
             on(Verdict::Resend { offset, attempt: message.again(policy, now, jitter()) });
@@ -107,6 +139,11 @@ impl Redriven {
         })
     }
 
+    /// Where a message stands that is offered.
+    pub fn seen(&self, offset: u64) -> Option<Seen> {
+        self.messages.iter().find(|message| message.offset == offset).map(InFlight::seen)
+    }
+
     /// Whether nothing is offered.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
@@ -117,4 +154,12 @@ impl Redriven {
             self.messages = Vec::new();
         }
     }
+}
+
+/// Remembers how often a message was sent that is done with.
+fn remember(done: &mut VecDeque<(u64, u16)>, offset: u64, attempts: u16) {
+    if done.len() >= REDRIVEN_MAX {
+        done.pop_front();
+    }
+    done.push_back((offset, attempts));
 }

@@ -32,6 +32,21 @@ pub struct Acked {
     pub attempts: u32,
     /// Milliseconds since it was first sent.
     pub took_ms: u64,
+    /// When it had arrived, if that was said before it was applied.
+    pub received_at: Option<Millis>,
+}
+
+/// Where a message stands on one connection, for who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// When it was first sent here.
+    pub sent_at: Millis,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// When it had arrived, if that was said and it is not applied.
+    pub received_at: Option<Millis>,
+    /// Whether it is applied, while one before it is not.
+    pub applied: bool,
 }
 
 /// What an acknowledgement changed.
@@ -179,6 +194,22 @@ impl Window {
         match &mut self.0 {
             Kind::Tracked(window) => window.hurry(offset, now),
             Kind::Counted(_) => false,
+        }
+    }
+
+    /// Where a message stands that was sent here and is not done with.
+    pub fn seen(&self, offset: u64) -> Option<Seen> {
+        match &self.0 {
+            Kind::Tracked(window) => window.seen(offset),
+            Kind::Counted(_) => None,
+        }
+    }
+
+    /// What is applied beyond the place, ascending.
+    pub fn applied_beyond(&self) -> Vec<u64> {
+        match &self.0 {
+            Kind::Tracked(window) => window.applied_beyond(),
+            Kind::Counted(_) => Vec::new(),
         }
     }
 

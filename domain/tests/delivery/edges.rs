@@ -208,7 +208,7 @@ fn a_counted_window_goes_by_the_place_alone() {
 fn what_is_offered_again_is_settled_only_by_name() {
     let mut redriven = Redriven::default();
     let mut heard = Vec::new();
-    assert!(redriven.offer(7, 5, &POLICY, Millis(0), EVEN));
+    assert_eq!(redriven.offer(7, 5, false, &POLICY, Millis(0), EVEN), Some(5));
     redriven.ack(Ack { upto: 50, also: &[6], stage: Stage::Applied }, Millis(1), |acked| heard.push(acked));
     assert_eq!(heard, []);
     assert!(redriven.is_waiting(7, 5));
@@ -224,19 +224,38 @@ fn what_is_offered_again_is_settled_only_by_name() {
 fn what_fails_again_says_so() {
     let mut redriven = Redriven::default();
     let mut verdicts = Vec::new();
-    assert!(redriven.offer(7, 5, &POLICY, Millis(0), EVEN));
+    assert_eq!(redriven.offer(7, 5, false, &POLICY, Millis(0), EVEN), Some(5));
     for at in SCHEDULE {
         redriven.sweep(&POLICY, Millis(at), || EVEN, |verdict| verdicts.push(verdict));
     }
     let dead = Verdict::Dead { offset: 7, attempts: 8, cause: Cause::Unacknowledged };
     assert_eq!(verdicts, [resend(7, 6), resend(7, 7), resend(7, 8), dead]);
     assert!(redriven.is_empty());
-    assert!(redriven.offer(7, 9, &POLICY, Millis(0), EVEN));
+    assert_eq!(redriven.offer(7, 9, false, &POLICY, Millis(0), EVEN), Some(9));
     assert_eq!(redriven.nack(7, Some(5), false, &POLICY, Millis(1), EVEN), Nacked::Later);
     assert_eq!(redriven.nack(7, None, true, &POLICY, Millis(2), EVEN), Nacked::Dead { attempts: 9 });
     assert_eq!(redriven.nack(7, None, true, &POLICY, Millis(2), EVEN), Nacked::Unknown);
     for offset in 0..100 {
-        let fits = redriven.offer(offset, 2, &POLICY, Millis(0), EVEN);
-        assert_eq!(fits, offset < u64::try_from(REDRIVEN_MAX).unwrap());
+        let offered = redriven.offer(offset, 2, false, &POLICY, Millis(0), EVEN);
+        assert_eq!(offered.is_some(), offset < u64::try_from(REDRIVEN_MAX).unwrap());
     }
+}
+
+#[test]
+fn what_is_offered_already_is_never_sent_twice_as_one_attempt() {
+    let mut redriven = Redriven::default();
+    assert_eq!(redriven.offer(7, 2, false, &POLICY, Millis(0), EVEN), Some(2));
+    // The rest of its letter is offered when what came before it was applied.
+    assert_eq!(redriven.offer(7, 2, false, &POLICY, Millis(1), EVEN), None);
+    assert!(redriven.is_waiting(7, 2));
+    // An administrator asks for it once more.
+    assert_eq!(redriven.offer(7, 2, true, &POLICY, Millis(2), EVEN), Some(3));
+    assert!(redriven.is_waiting(7, 3) && !redriven.is_waiting(7, 2));
+    let mut verdicts = Vec::new();
+    redriven.sweep(&POLICY, Millis(2 + SCHEDULE[0]), || EVEN, |verdict| verdicts.push(verdict));
+    assert_eq!(verdicts, [resend(7, 4)], "all its tries are before it again");
+    // Applied, and offered once more before its letter knows.
+    redriven.ack(Ack { upto: 7, also: &[], stage: Stage::Applied }, Millis(3), |_| ());
+    assert!(redriven.is_empty());
+    assert_eq!(redriven.offer(7, 2, false, &POLICY, Millis(4), EVEN), Some(5));
 }

@@ -2,12 +2,14 @@
 //!
 //! `ledger` does what the actors do with the rules: facts from events, numbers at queueing, credits in
 //! flight delivered in any order and more than once, returns, suspense. `purses` says what each command
-//! must come to, from plain sums. `world` tells both. `invariants` is what must hold after every step and at the end.
+//! must come to, from plain sums. `world` tells both. `invariants` is what must hold after every step and at the end;
+//! `resharding` carries what happened into other numbers of shards.
 
 mod action;
 mod invariants;
 mod ledger;
 mod purses;
+mod resharding;
 mod world;
 
 use std::collections::BTreeSet;
@@ -22,10 +24,13 @@ use world::World;
 /// How many histories a run tries, unless `PROPTEST_CASES` says otherwise.
 const CASES: u32 = 10_000;
 
-fn config() -> Config {
+/// How many of them are carried into other numbers of shards, each ten times.
+const RESHARDED: u32 = 1_000;
+
+fn config(usual: u32) -> Config {
     let asked = std::env::var_os("PROPTEST_CASES").is_some();
     let config = Config::default();
-    let cases = if asked { config.cases } else { CASES };
+    let cases = if asked { config.cases } else { usual };
     // A failing history is printed; what it found becomes a row of a table. The default generator takes
     // most of the time when it is not optimised.
     Config { cases, failure_persistence: None, rng_algorithm: RngAlgorithm::XorShift, ..config }
@@ -47,11 +52,24 @@ fn run(history: &[Action]) -> BTreeSet<String> {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(CASES))]
 
     #[test]
     fn money_is_neither_made_nor_lost(history in actions()) {
         run(&history);
+    }
+}
+
+proptest! {
+    #![proptest_config(config(RESHARDED))]
+
+    #[test]
+    fn another_number_of_shards_changes_nothing_but_channels(history in actions()) {
+        let mut world = World::default();
+        for action in &history {
+            world.take(action);
+        }
+        resharding::check(&mut world);
     }
 }
 

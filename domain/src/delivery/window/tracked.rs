@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Ack, Acked, Nacked, Progress, Swept, Verdict};
+use super::{Ack, Acked, Nacked, Progress, Seen, Swept, Verdict};
 use crate::delivery::in_flight::{InFlight, State};
 use crate::delivery::{Cause, Millis, NACK_AFTER_MAX_MS, Policy, Stage};
 
@@ -90,14 +90,15 @@ impl Tracked {
         if message.state == State::Waiting {
             self.waiting = self.waiting.saturating_sub(1);
         }
-        message.state = match stage {
-            Stage::Received => State::Received,
-            Stage::Applied => State::Applied,
-        };
+        let received_at = message.received_at();
+        match stage {
+            Stage::Received => message.receive(now),
+            Stage::Applied => message.state = State::Applied,
+        }
         self.acked_max = self.acked_max.max(message.offset);
         self.heard_at = Some(now);
         let took_ms = now.since(message.sent_at);
-        on(Acked { offset: message.offset, stage, attempts: message.attempts.into(), took_ms });
+        on(Acked { offset: message.offset, stage, attempts: message.attempts.into(), took_ms, received_at });
     }
 
     pub(super) fn nack(
@@ -189,6 +190,16 @@ impl Tracked {
         message.new_round(now);
         message.due = now;
         true
+    }
+
+    pub(super) fn seen(&self, offset: u64) -> Option<Seen> {
+        let message = self.find(offset).and_then(|index| self.messages.get(index))?;
+        (message.state != State::Passed).then(|| message.seen())
+    }
+
+    pub(super) fn applied_beyond(&self) -> Vec<u64> {
+        let applied = self.messages.iter().filter(|message| message.state == State::Applied);
+        applied.map(|message| message.offset).collect()
     }
 
     fn find(&self, offset: u64) -> Option<usize> {
