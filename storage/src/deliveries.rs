@@ -13,6 +13,7 @@ use domain::time::Timestamp;
 use uuid::Uuid;
 
 use crate::Error;
+pub use crate::embedded::deliveries::{decode_dead_letter, encode_dead_letter};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetterPage, Reason, TEXT_BYTES_MAX};
 
 /// The most devices that are kept of one person; beyond it the one seen longest ago is forgotten.
@@ -52,6 +53,17 @@ pub struct Device {
     pub first_seen: Timestamp,
     /// When it was last heard of, to the hour.
     pub last_seen: Timestamp,
+}
+
+/// A device that said its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The device.
+    pub device: Device,
+    /// It was not known before.
+    pub is_new: bool,
+    /// The device that made room for it, if there were too many.
+    pub forgotten: Option<Device>,
 }
 
 /// A device's place in a stream: everything up to `offset` was applied there, or passed as dead.
@@ -134,8 +146,9 @@ impl ReadMark {
 pub trait Deliveries: Send + Sync + 'static {
     /// The device of `user` that calls itself `name` (at most [`NAME_BYTES_MAX`] bytes), seen `at`. A
     /// name that is new gets the id `candidate`, and the device seen longest ago is forgotten when
-    /// there are [`DEVICES_PER_USER_MAX`]. Two callers with one new name get one id.
-    async fn device(&self, user: UserId, name: &str, candidate: DeviceId, at: Timestamp) -> Result<Device, Error>;
+    /// there are [`DEVICES_PER_USER_MAX`]. Of two callers with one new name both get one id, and to exactly one of them
+    /// it is new.
+    async fn device(&self, user: UserId, name: &str, candidate: DeviceId, at: Timestamp) -> Result<Seen, Error>;
 
     /// A person's devices, the one seen last first.
     async fn devices(&self, user: UserId) -> Result<Vec<Device>, Error>;

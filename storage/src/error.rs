@@ -18,6 +18,12 @@ pub enum Error {
         /// What is wrong there.
         what: String,
     },
+    /// The store is sound, and as it or this node is configured its promises could be broken: a setting must be changed.
+    #[error("{0}")]
+    Misconfigured(String),
+    /// The store is sound, and not one for this build or this command: of another version, not made, or not empty.
+    #[error("{0}")]
+    Unsuitable(String),
     /// Bytes that this build does not understand.
     #[error("{0}")]
     Unknown(String),

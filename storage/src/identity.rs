@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::ids::{LoginId, QuickpeId, UserId};
+use domain::room::Region;
 use domain::time::Timestamp;
 
 use crate::Error;
@@ -109,6 +110,9 @@ pub trait Identity: Send + Sync + 'static {
 
     /// Gives a live person a role. `None` if there is no such person.
     async fn change_role(&self, user: UserId, role: Role) -> Result<Option<User>, Error>;
+
+    /// Says where a live person is. `None` if there is no such person.
+    async fn change_region(&self, user: UserId, region: Option<Region>) -> Result<Option<User>, Error>;
 
     /// What a live person signs in with.
     async fn credentials(&self, user: UserId) -> Result<Option<Credentials>, Error>;

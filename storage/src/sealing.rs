@@ -107,6 +107,20 @@ impl Sealer {
         outcome
     }
 
+    /// Forgets a key here: it was destroyed elsewhere.
+    pub fn forget(&self, owner: UserId) {
+        let mut cache = self.cache.lock();
+        cache.destructions = cache.destructions.wrapping_add(1);
+        cache.keys.remove(&owner);
+    }
+
+    /// Forgets all keys here: any may have been destroyed elsewhere.
+    pub fn forget_all(&self) {
+        let mut cache = self.cache.lock();
+        cache.destructions = cache.destructions.wrapping_add(1);
+        cache.keys = Recent::new(KEYS_MAX);
+    }
+
     /// The decrypted keys of `owner`.
     async fn keys(&self, owner: UserId) -> Result<Option<Arc<Keys>>, Error> {
         let destructions = {

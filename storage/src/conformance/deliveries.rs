@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::deliveries::{
     Cursor, CursorPut, CursorWrite, DEVICE_AGE_MAX, DEVICES_PER_USER_MAX, DeadLetter, DeadLetterFilter, DeadLetterId,
-    Deliveries, NAME_BYTES_MAX, PAGE_MAX, READ_ALSO_MAX, RESOLVED_AGE_MAX, ReadMark, Reason, SCAN_MAX,
+    Deliveries, Device, NAME_BYTES_MAX, PAGE_MAX, READ_ALSO_MAX, RESOLVED_AGE_MAX, ReadMark, Reason, SCAN_MAX,
     STREAMS_PER_DEVICE_MAX, TEXT_BYTES_MAX,
 };
 
@@ -132,30 +132,37 @@ async fn devices_have_one_id_a_name(deliveries: Arc<dyn Deliveries>) {
     let mut tries = JoinSet::new();
     for number in 1..=50 {
         let deliveries = Arc::clone(&deliveries);
-        tries.spawn(async move { deliveries.device(user(1), "phone", id(number), NOW).await.unwrap().id });
+        tries.spawn(async move { deliveries.device(user(1), "phone", id(number), NOW).await.unwrap() });
     }
-    let ids: HashSet<DeviceId> = tries.join_all().await.into_iter().collect();
+    let seen = tries.join_all().await;
+    assert_eq!(seen.iter().filter(|seen| seen.is_new).count(), 1, "to one of them it is new");
+    let ids: HashSet<DeviceId> = seen.into_iter().map(|seen| seen.device.id).collect();
     assert_eq!(ids.len(), 1);
     let other = deliveries.device(user(2), "phone", id(100), NOW).await.unwrap();
-    assert_eq!(other.id, id(100), "another person's device of the same name");
-    let second = deliveries.device(user(1), "tablet", id(101), NOW).await.unwrap();
+    assert_eq!((other.device.id, other.is_new), (id(100), true), "another person's device of the same name");
+    let second = deliveries.device(user(1), "tablet", id(101), NOW).await.unwrap().device;
     assert_eq!((second.id, second.first_seen, second.last_seen), (id(101), NOW, NOW));
     assert_eq!(deliveries.devices(user(1)).await.unwrap().len(), 2);
     for name in ["", &"x".repeat(NAME_BYTES_MAX + 1)] {
         assert!(deliveries.device(user(1), name, id(102), NOW).await.is_err());
     }
-    assert_eq!(deliveries.device(user(1), &"x".repeat(NAME_BYTES_MAX), id(103), NOW).await.unwrap().id, id(103));
+    assert_eq!(deliveries.device(user(1), &"x".repeat(NAME_BYTES_MAX), id(103), NOW).await.unwrap().device.id, id(103));
 }
 
 async fn devices_and_streams_are_bounded(deliveries: Arc<dyn Deliveries>) {
     const HOUR: usize = 3_600;
     for number in 1..=DEVICES_PER_USER_MAX {
         let device = id(u128::try_from(number).unwrap());
-        deliveries.device(user(1), &format!("d{number}"), device, seconds(number)).await.unwrap();
+        let seen = deliveries.device(user(1), &format!("d{number}"), device, seconds(number)).await.unwrap();
+        assert_eq!((seen.is_new, seen.forgotten), (true, None));
     }
     assert_eq!(put(&deliveries, write(1, 1, "e", 1, seconds(HOUR + 1))).await, CursorPut::Written);
     assert_eq!(put(&deliveries, write(2, 1, "e", 1, seconds(2))).await, CursorPut::Written);
-    deliveries.device(user(1), "one more", id(100), seconds(HOUR + 2)).await.unwrap();
+    let seen = deliveries.device(user(1), "one more", id(100), seconds(HOUR + 2)).await.unwrap();
+    let gone = Device { id: id(2), first_seen: seconds(2), last_seen: seconds(2) };
+    assert_eq!((seen.is_new, seen.forgotten), (true, Some(gone)), "it is said which made room");
+    let again = deliveries.device(user(1), "one more", id(101), seconds(2 * HOUR + 2)).await.unwrap();
+    assert_eq!((again.device.id, again.is_new, again.forgotten), (id(100), false, None));
     let devices = deliveries.devices(user(1)).await.unwrap();
     assert_eq!(devices.len(), DEVICES_PER_USER_MAX);
     assert_eq!((devices[0].id, devices[1].id), (id(100), id(1)), "an acknowledgement is a sign of life");
@@ -196,7 +203,7 @@ async fn devices_are_forgotten(deliveries: Arc<dyn Deliveries>) {
     assert_eq!(left, [id(5), id(4)]);
     assert_eq!(offset(&deliveries, 1, 1).await, None);
     assert_eq!(put(&deliveries, write(1, 1, "e", 6, due)).await, CursorPut::Forgotten);
-    let back = deliveries.device(user(1), "d1", id(50), due).await.unwrap();
+    let back = deliveries.device(user(1), "d1", id(50), due).await.unwrap().device;
     assert_eq!((back.id, back.first_seen), (id(50), due), "a forgotten device is a new one");
 
     deliveries.device(user(2), "phone", id(60), NOW).await.unwrap();

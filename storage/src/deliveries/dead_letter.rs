@@ -44,14 +44,23 @@ pub enum Reason {
     Refused,
     /// A device left one message unacknowledged through all attempts, and acknowledged later ones.
     Unacknowledged,
-    /// None of a person's devices applied a message by its deadline.
+    /// None of a person's devices applied a message by its deadline, or every one gave it up.
     Deadline,
+    /// Nobody else could be told of messages that a person did not take.
+    Escalation,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 6] =
-        [Self::Suspense, Self::Quarantined, Self::Unserved, Self::Refused, Self::Unacknowledged, Self::Deadline];
+    pub const ALL: [Self; 7] = [
+        Self::Suspense,
+        Self::Quarantined,
+        Self::Unserved,
+        Self::Refused,
+        Self::Unacknowledged,
+        Self::Deadline,
+        Self::Escalation,
+    ];
 
     /// The reason's name in answers and labels.
     pub const fn name(self) -> &'static str {
@@ -62,6 +71,7 @@ impl Reason {
             Self::Refused => "refused",
             Self::Unacknowledged => "unacknowledged",
             Self::Deadline => "deadline",
+            Self::Escalation => "escalation",
         }
     }
 
@@ -74,6 +84,7 @@ impl Reason {
             Self::Refused => 4,
             Self::Unacknowledged => 5,
             Self::Deadline => 6,
+            Self::Escalation => 7,
         }
     }
 

@@ -18,6 +18,7 @@ use redb::{Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinitio
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Error;
+use crate::embedded::snapshot::Snapshot;
 use crate::metrics as names;
 pub(crate) use stored::{Failed, Stored};
 
@@ -74,6 +75,12 @@ impl Database {
             }
             Ok(()) | Err(_) => {}
         }
+        if !path.exists() {
+            // A crash leaves no file under the name that is only half made.
+            drop(make(&leftover, cache_bytes, schema)?);
+            let context = || format!("rename {}", leftover.display());
+            fs::rename(&leftover, path).map_err(|error| Error::io(context(), error))?;
+        }
         let database = make(path, cache_bytes, schema)?;
         sync_folder(path)?;
         let current = RwLock::new(Arc::new(database));
@@ -123,6 +130,14 @@ impl Database {
         let (reply, answer) = oneshot::channel();
         self.request(Request::Rewrite(reply)).await?;
         answer.await.map_err(|_| ended())?
+    }
+
+    /// Committed state as it is now, to be copied while the database goes on.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, Error> {
+        let Shared { path, cache_bytes, schema, .. } = &*self.shared;
+        let begin = || -> Result<_, Failed> { Ok(self.shared.current().begin_read()?) };
+        let transaction = begin().map_err(|failed| failed.of(path))?;
+        Ok(Snapshot::new(transaction, *cache_bytes, schema.copy, schema.create))
     }
 
     async fn request(&self, request: Request) -> Result<(), Error> {
@@ -296,7 +311,7 @@ pub(crate) fn copy_table<K: Key + 'static, V: Value + 'static>(
     Ok(())
 }
 
-/// Where a rewrite of the file at `path` is made.
+/// Where a file is made that then takes the name `path`.
 fn beside(path: &Path) -> PathBuf {
     path.with_extension("rewrite")
 }
@@ -383,17 +398,32 @@ mod tests {
         assert_eq!(sum(&database), 180);
     }
 
+    #[test]
+    fn a_file_that_was_half_made_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("numbers.redb");
+        for _ in 0..2 {
+            fs::write(beside(&path), [0; 512]).unwrap();
+            let database = Database::open(&path, 1 << 20, SCHEMA).unwrap();
+            assert_eq!(sum(&database), 0);
+            assert!(!beside(&path).exists());
+        }
+    }
+
     #[tokio::test]
     async fn what_waits_shares_a_commit() {
         let folder = tempfile::tempdir().unwrap();
         let database = open(folder.path());
         let (hold, held) = std::sync::mpsc::channel::<()>();
+        let (begin, begun) = oneshot::channel();
+        let mut begin = Some(begin);
         let first = database.write(move |_| {
+            begin.take().unwrap().send(()).unwrap();
             held.recv().unwrap();
             Ok(())
         });
         let turns = Arc::new(AtomicU32::new(0));
-        // Few enough that `join_all` polls each of them before `release` is polled.
+        // Few enough that `join_all` polls each of them at once.
         let others = (0..20).map(|number| {
             let (turns, readers) = (Arc::clone(&turns), Arc::clone(&database));
             database.write(move |txn| {
@@ -403,11 +433,15 @@ mod tests {
                 Ok((redb::ReadableTableMetadata::len(&table)?, sum(&readers)))
             })
         });
-        let release = async {
-            // Polled after all the others were handed over.
+        let others = async {
+            // The commit has begun without any of them.
+            begun.await.unwrap();
+            let mut all = Box::pin(futures_util::future::join_all(others));
+            assert!(all.as_mut().now_or_never().is_none(), "all were handed over, and none is done");
             hold.send(()).unwrap();
+            all.await
         };
-        let (first, seen, ()) = tokio::join!(first, futures_util::future::join_all(others), release);
+        let (first, seen) = tokio::join!(first, others);
         first.unwrap();
         let seen: Vec<(u64, u64)> = seen.into_iter().map(Result::unwrap).collect();
         let expected: Vec<_> = (1..=20).map(|written| (written, 0)).collect();

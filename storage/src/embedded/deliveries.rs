@@ -1,13 +1,17 @@
 //! The deliveries store of one process: one redb file, `deliveries.redb`.
 //!
-//! Owns devices, cursors and dead letters. Bounds: devices a person, streams a device, bytes of text a
-//! dead letter; a sweep drops what was not seen for 90 days.
+//! Owns devices, cursors and dead letters, and watches and timelines beside them ([`watches`]): what is written together
+//! shares a commit. Bounds: devices a person, streams a device, bytes of text a dead letter, timelines in all; a sweep
+//! drops what was not seen for 90 days.
 
 mod cursors;
 mod dead_letters;
 mod devices;
+mod moving;
 mod read_marks;
 mod records;
+mod timelines;
+mod watches;
 
 use std::path::Path;
 
@@ -20,9 +24,10 @@ use uuid::Uuid;
 use crate::Error;
 use crate::deliveries::{
     Cursor, CursorPut, CursorWrite, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetterPage, Deliveries, Device,
-    NAME_BYTES_MAX, PAGE_MAX, PUT_MAX, ReadMark,
+    NAME_BYTES_MAX, PAGE_MAX, PUT_MAX, ReadMark, Seen,
 };
-use crate::embedded::database::{Database, Failed, Schema, copy_table};
+use crate::embedded::database::{Database, Failed, Schema, Stored, copy_table};
+use crate::embedded::snapshot::Snapshot;
 
 /// What the engine may keep in memory: 16 MiB, some hundred thousand cursors.
 const CACHE_BYTES: usize = 16 << 20;
@@ -50,6 +55,31 @@ impl EmbeddedDeliveries {
     pub async fn compact(&self) -> Result<(), Error> {
         self.database.rewrite().await
     }
+
+    /// All that is committed now, to be copied while the store goes on.
+    ///
+    /// # Errors
+    /// The engine refuses.
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        self.database.snapshot()
+    }
+}
+
+/// A dead letter as bytes, its text cut to its bound: the same in every adapter.
+///
+/// # Errors
+/// [`Error::Unknown`] if it cannot be encoded, which would be a fault of ours.
+pub fn encode_dead_letter(letter: &DeadLetter) -> Result<Vec<u8>, Error> {
+    records::DeadLetterRecord::of(letter).encode().map_err(|failed| failed.of(Path::new("dead letter")))
+}
+
+/// The dead letter in such bytes.
+///
+/// # Errors
+/// [`Error::Unknown`] if this build does not understand them.
+pub fn decode_dead_letter(id: DeadLetterId, bytes: &[u8]) -> Result<DeadLetter, Error> {
+    let letter = records::DeadLetterRecord::decode(bytes).and_then(|record| record.into_letter(id));
+    letter.map_err(|failed| failed.of(Path::new("dead letter")))
 }
 
 fn create(transaction: &WriteTransaction) -> Result<(), Failed> {
@@ -64,6 +94,12 @@ fn create(transaction: &WriteTransaction) -> Result<(), Failed> {
     transaction.open_table(records::DEAD_LETTERS_OPEN)?;
     transaction.open_table(records::DEAD_LETTERS_RESOLVED)?;
     transaction.open_table(records::READ_MARKS)?;
+    transaction.open_table(records::SUBSCRIBERS)?;
+    transaction.open_table(records::SUBSCRIPTIONS)?;
+    transaction.open_table(records::WATCHES)?;
+    transaction.open_table(records::WATCHES_DUE)?;
+    transaction.open_table(records::NOTED)?;
+    transaction.open_table(records::TIMELINES)?;
     Ok(())
 }
 
@@ -78,12 +114,18 @@ fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Failed> {
     copy_table(records::DEAD_LETTERS_BY_USER, from, to)?;
     copy_table(records::DEAD_LETTERS_OPEN, from, to)?;
     copy_table(records::DEAD_LETTERS_RESOLVED, from, to)?;
-    copy_table(records::READ_MARKS, from, to)
+    copy_table(records::READ_MARKS, from, to)?;
+    copy_table(records::SUBSCRIBERS, from, to)?;
+    copy_table(records::SUBSCRIPTIONS, from, to)?;
+    copy_table(records::WATCHES, from, to)?;
+    copy_table(records::WATCHES_DUE, from, to)?;
+    copy_table(records::NOTED, from, to)?;
+    copy_table(records::TIMELINES, from, to)
 }
 
 #[async_trait]
 impl Deliveries for EmbeddedDeliveries {
-    async fn device(&self, user: UserId, name: &str, candidate: DeviceId, at: Timestamp) -> Result<Device, Error> {
+    async fn device(&self, user: UserId, name: &str, candidate: DeviceId, at: Timestamp) -> Result<Seen, Error> {
         if name.is_empty() || name.len() > NAME_BYTES_MAX {
             return Err(Error::Unknown(format!("a device's name has 1 to {NAME_BYTES_MAX} bytes")));
         }
@@ -91,7 +133,7 @@ impl Deliveries for EmbeddedDeliveries {
         // Most connections come from a device that was here within the hour: nothing is to be written.
         let known = self.database.read(|txn| devices::known(txn, user, name))?;
         if let Some(device) = known.filter(|device| !devices::stale(device.last_seen, at)) {
-            return Ok(device);
+            return Ok(Seen { device, is_new: false, forgotten: None });
         }
         self.database.write(move |txn| devices::seen(txn, user, name, candidate, at)).await
     }

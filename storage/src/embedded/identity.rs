@@ -5,6 +5,7 @@
 
 mod erasure;
 mod logins;
+mod moving;
 mod people;
 mod records;
 mod search;
@@ -14,11 +15,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::ids::{LoginId, QuickpeId, UserId};
+use domain::room::Region;
 use domain::time::Timestamp;
 use redb::{ReadTransaction, WriteTransaction};
 
 use crate::Error;
 use crate::embedded::database::{Database, Failed, Schema, copy_table};
+use crate::embedded::snapshot::Snapshot;
 use crate::identity::{
     CREATE_MAX, CompactionDue, Credentials, Email, Erasure, Identity, Login, NewLogin, NewUser, PEOPLE_MAX, Person,
     ProfileChange, ProfileChanged, QuickpeIds, Role, Rotate, Rotation, SEARCH_MAX, SignUp, User,
@@ -48,6 +51,14 @@ impl EmbeddedIdentity {
         std::fs::create_dir_all(folder).map_err(|error| Error::io(format!("make {}", folder.display()), error))?;
         let database = Database::open(&folder.join("identity.redb"), CACHE_BYTES, SCHEMA)?;
         Ok(Self { database, keyring: Arc::new(keyring), quickpe_ids })
+    }
+
+    /// All that is committed now, to be copied while the store goes on.
+    ///
+    /// # Errors
+    /// The engine refuses.
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        self.database.snapshot()
     }
 }
 
@@ -123,6 +134,10 @@ impl Identity for EmbeddedIdentity {
 
     async fn change_role(&self, user: UserId, role: Role) -> Result<Option<User>, Error> {
         self.database.write(move |txn| people::change_role(txn, user, role)).await
+    }
+
+    async fn change_region(&self, user: UserId, region: Option<Region>) -> Result<Option<User>, Error> {
+        self.database.write(move |txn| people::change_region(txn, user, region)).await
     }
 
     async fn credentials(&self, user: UserId) -> Result<Option<Credentials>, Error> {

@@ -12,6 +12,7 @@ mod floor;
 mod frame;
 mod index;
 mod maker;
+mod pieces;
 mod queue;
 mod reader;
 mod recover;
@@ -42,6 +43,7 @@ use uuid::Uuid;
 
 use self::frame::{Codec, FRAME_BYTES_MAX, HEADER_BYTES, frame_bytes};
 use self::index::Index;
+pub use self::pieces::{Piece, PieceReader, begin_with, file_name, folder};
 use self::queue::{Queue, Request};
 use self::recover::recover;
 use self::room::Room;

@@ -133,12 +133,20 @@ fn within(times: &[Timestamp], limit: Limit, now: Timestamp) -> Decision {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     const LIMIT: Limit = Limit { count: 10, window: Duration::from_mins(1) };
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp(1_790_000_000_000_000 + seconds * 1_000_000)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn conforms() {
+        let fresh = async || Arc::new(EmbeddedRateLimits::default()) as Arc<dyn RateLimits>;
+        crate::conformance::rate_limits::all(fresh, &crate::conformance::time::Paused::default()).await;
     }
 
     #[tokio::test]

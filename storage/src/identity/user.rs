@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use domain::ids::{QuickpeId, UserId};
+use domain::room::Region;
 use domain::time::Timestamp;
 
 use crate::identity::{Email, PersonName};
@@ -18,6 +19,8 @@ pub enum Role {
     Treasury,
     /// Also operate the platform.
     Admin,
+    /// Also see what became of people's messages.
+    Support,
 }
 
 impl Role {
@@ -27,6 +30,7 @@ impl Role {
             Self::User => "user",
             Self::Treasury => "treasury",
             Self::Admin => "admin",
+            Self::Support => "support",
         }
     }
 
@@ -36,6 +40,7 @@ impl Role {
             Self::User => 0,
             Self::Treasury => 1,
             Self::Admin => 2,
+            Self::Support => 3,
         }
     }
 
@@ -45,6 +50,7 @@ impl Role {
             0 => Some(Self::User),
             1 => Some(Self::Treasury),
             2 => Some(Self::Admin),
+            3 => Some(Self::Support),
             _ => None,
         }
     }
@@ -58,14 +64,17 @@ impl fmt::Display for Role {
 
 /// The text names no role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is not a role: user, treasury or admin")]
+#[error("is not a role: user, treasury, admin or support")]
 pub struct NotARole;
 
 impl FromStr for Role {
     type Err = NotARole;
 
     fn from_str(text: &str) -> Result<Self, NotARole> {
-        [Self::User, Self::Treasury, Self::Admin].into_iter().find(|role| role.name() == text).ok_or(NotARole)
+        [Self::User, Self::Treasury, Self::Admin, Self::Support]
+            .into_iter()
+            .find(|role| role.name() == text)
+            .ok_or(NotARole)
     }
 }
 
@@ -84,6 +93,8 @@ pub struct NewUser {
     pub password_hash: String,
     /// Their role.
     pub role: Role,
+    /// Where they are, if they said so.
+    pub region: Option<Region>,
     /// When.
     pub created_at: Timestamp,
 }
@@ -123,9 +134,11 @@ pub struct User {
     pub last_name: PersonName,
     /// What they may do.
     pub role: Role,
+    /// Where they are, if that is known.
+    pub region: Option<Region>,
     /// When they signed up.
     pub created_at: Timestamp,
-    /// Raised by every change of the profile or role, from 1.
+    /// Raised by every change of the profile, role or region, from 1.
     pub version: u64,
     /// Whether they may sign in.
     pub status: Status,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::cursors;
 use super::records::{DEVICE_NAMES, DEVICES, DEVICES_BY_AGE, DeviceRecord};
-use crate::deliveries::{DEVICE_AGE_MAX, DEVICES_PER_USER_MAX, Device};
+use crate::deliveries::{DEVICE_AGE_MAX, DEVICES_PER_USER_MAX, Device, Seen};
 use crate::embedded::database::{Failed, Stored};
 
 /// How exact `last_seen` is. It decides after 90 days: once an hour is enough, and saves the write.
@@ -45,13 +45,13 @@ pub(super) fn seen(
     name: u128,
     candidate: DeviceId,
     at: Timestamp,
-) -> Result<Device, Failed> {
+) -> Result<Seen, Failed> {
     let id = txn.open_table(DEVICE_NAMES)?.get((key(user), name))?.map(|id| DeviceId(Uuid::from_u128(id.value())));
     if let Some(id) = id
         && touch(txn, user, id, at)?
         && let Some(record) = read(&txn.open_table(DEVICES)?, user, id)?
     {
-        return Ok(record.device(id));
+        return Ok(Seen { device: record.device(id), is_new: false, forgotten: None });
     }
     let mut devices = of_user(&txn.open_table(DEVICES)?, user)?;
     devices.sort_by_key(|device| device.last_seen);
@@ -62,7 +62,11 @@ pub(super) fn seen(
     let record = DeviceRecord { name, first_seen: at, last_seen: at };
     txn.open_table(DEVICE_NAMES)?.insert((key(user), name), candidate.0.as_u128())?;
     put(txn, user, candidate, &record)?;
-    Ok(record.device(candidate))
+    Ok(Seen {
+        device: record.device(candidate),
+        is_new: true,
+        forgotten: devices.first().copied().filter(|_| surplus > 0),
+    })
 }
 
 /// Notes that a device was heard of; `false` if it is not known.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::deliveries::{Cursor, DeadLetter, DeadLetterId, Device, Reason, TEXT_BYTES_MAX};
 use crate::embedded::database::{Failed, Stored};
+use crate::watches::{Subscriber, Timeline, Watch};
 
 /// User, device → [`DeviceRecord`].
 pub(super) const DEVICES: TableDefinition<'_, (u128, u128), &[u8]> = TableDefinition::new("devices");
@@ -39,6 +40,19 @@ pub(super) const DEAD_LETTERS_RESOLVED: TableDefinition<'_, (u64, u128), ()> =
 /// User, stream → the offsets of a read mark: `upto`, then each beyond it, little-endian.
 pub(super) const READ_MARKS: TableDefinition<'_, (u128, u128), &[u8]> = TableDefinition::new("read_marks");
 
+/// Stream → who subscribed to it, and [`Class::number`].
+pub(super) const SUBSCRIBERS: TableDefinition<'_, u128, (u128, u8)> = TableDefinition::new("subscribers");
+/// User, stream: what somebody subscribed to.
+pub(super) const SUBSCRIPTIONS: TableDefinition<'_, (u128, u128), ()> = TableDefinition::new("subscriptions");
+/// User, stream → [`WatchRecord`].
+pub(super) const WATCHES: TableDefinition<'_, (u128, u128), &[u8]> = TableDefinition::new("watches");
+/// When a watch is due in µs, user, stream.
+pub(super) const WATCHES_DUE: TableDefinition<'_, (u64, u128, u128), ()> = TableDefinition::new("watches_due");
+/// Space, shard → the slot up to which all events have been looked at.
+pub(super) const NOTED: TableDefinition<'_, (u8, u16), u64> = TableDefinition::new("noted");
+/// Day since 1970, user, stream, block of offsets → [`TimelinesRecord`].
+pub(super) const TIMELINES: TableDefinition<'_, (u32, u128, u128, u64), &[u8]> = TableDefinition::new("timelines");
+
 /// A device of a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct DeviceRecord {
@@ -55,6 +69,24 @@ pub(super) struct CursorRecord {
     pub(super) offset: u64,
     pub(super) at: Timestamp,
 }
+
+/// What is to be looked after. Its person and stream are its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WatchRecord {
+    /// [`Class::number`].
+    pub(super) class: u8,
+    pub(super) epoch: String,
+    pub(super) through: u64,
+    pub(super) found: Vec<u64>,
+    pub(super) due: Timestamp,
+    pub(super) unsaid: Option<(u64, u64)>,
+    pub(super) escalated_at: Option<Timestamp>,
+}
+
+/// What became of messages of one block, each by its place there, as of the day that is the key's first part.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct TimelinesRecord(pub(super) Vec<(u8, Timeline)>);
 
 /// What failed for good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +131,35 @@ impl Stored for DeviceRecord {
 
 impl Stored for CursorRecord {
     const NAME: &'static str = "cursor";
+}
+
+impl Stored for WatchRecord {
+    const NAME: &'static str = "watch";
+}
+
+impl Stored for TimelinesRecord {
+    const NAME: &'static str = "block of timelines";
+}
+
+impl WatchRecord {
+    /// The record of a watch.
+    pub(super) fn of(watch: &Watch) -> Self {
+        let Watch { subscriber, epoch, through, found, due, unsaid, escalated_at } = watch.clone();
+        Self { class: subscriber.class.number(), epoch, through, found, due, unsaid, escalated_at }
+    }
+
+    /// The watch of a person and stream that this is the record of.
+    pub(super) fn into_watch(self, user: UserId, stream: Uuid) -> Result<Watch, Failed> {
+        let Self { class, epoch, through, found, due, unsaid, escalated_at } = self;
+        let subscriber = Subscriber { user, stream, class: read_class(class)? };
+        Ok(Watch { subscriber, epoch, through, found, due, unsaid, escalated_at })
+    }
+}
+
+/// The class of this number.
+pub(super) fn read_class(number: u8) -> Result<Class, Failed> {
+    Class::from_number(number)
+        .ok_or_else(|| Failed::Undecodable(format!("the class {number} of streams is not known to this build")))
 }
 
 impl Stored for DeadLetterRecord1 {
@@ -209,6 +270,7 @@ fn cut(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::embedded::golden::golden;
+    use crate::watches::Passage;
 
     #[test]
     fn todays_records_read_back_for_ever() {
@@ -234,11 +296,32 @@ mod tests {
             resolved_at: Some(Timestamp(10)),
             ..first.clone().into()
         };
+        let watch = WatchRecord {
+            class: 1,
+            epoch: "e1".to_owned(),
+            through: 2,
+            found: vec![3, 300],
+            due: Timestamp(4),
+            unsaid: Some((5, 6)),
+            escalated_at: Some(Timestamp(7)),
+        };
+        let passage = Passage {
+            device: Some(DeviceId(Uuid::from_u128(1))),
+            sent_at: Timestamp(2),
+            attempts: 3,
+            received_at: Some(Timestamp(4)),
+            applied_at: Some(Timestamp(5)),
+            dead: Some((Timestamp(6), 4)),
+        };
+        let timeline =
+            Timeline { passages: vec![passage], dead_at: Some(Timestamp(7)), escalated_at: Some(Timestamp(8)) };
         let golden = golden(include_str!("golden.txt"));
         golden.check("device", &device);
         golden.check("cursor", &cursor);
         golden.check("dead letter", &first);
         golden.check("dead letter 2", &letter);
+        golden.check("watch", &watch);
+        golden.check("timelines", &TimelinesRecord(vec![(15, timeline)]));
         golden.agrees();
     }
 

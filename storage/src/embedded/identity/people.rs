@@ -1,6 +1,7 @@
 //! Making, finding and changing people.
 
 use domain::ids::{QuickpeId, UserId};
+use domain::room::Region;
 use domain::time::Timestamp;
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
@@ -57,6 +58,7 @@ pub(super) fn create(txn: &WriteTransaction, draft: &Draft, quickpe_ids: &Quickp
         created_at: new.created_at,
         version: 1,
         erasing: false,
+        region: new.region,
     };
     let credentials = CredentialsRecord { password_hash: new.password_hash.clone(), changed_at: new.created_at };
     given.insert(quickpe_id.get(), key(draft.id))?;
@@ -159,6 +161,19 @@ pub(super) fn change_role(txn: &WriteTransaction, id: UserId, role: Role) -> Res
     record.into_user(id).map(Some)
 }
 
+/// Says where somebody is.
+pub(super) fn change_region(
+    txn: &WriteTransaction,
+    id: UserId,
+    region: Option<Region>,
+) -> Result<Option<User>, Failed> {
+    let Some(mut record) = live(txn, id)? else { return Ok(None) };
+    record.region = region;
+    record.version = record.version.saturating_add(1);
+    put(txn, id, record.clone())?;
+    record.into_user(id).map(Some)
+}
+
 /// What a person signs in with.
 pub(super) fn credentials(txn: &ReadTransaction, id: UserId) -> Result<Option<Credentials>, Failed> {
     let Some(bytes) = txn.open_table(CREDENTIALS)?.get(key(id))? else { return Ok(None) };
@@ -185,7 +200,7 @@ pub(super) fn change_password(
 }
 
 /// Makes a person findable by name.
-fn index_names(txn: &WriteTransaction, id: UserId, record: &LiveRecord) -> Result<(), Failed> {
+pub(super) fn index_names(txn: &WriteTransaction, id: UserId, record: &LiveRecord) -> Result<(), Failed> {
     let mut names = txn.open_table(NAMES)?;
     for name in [&record.first_name, &record.last_name] {
         names.insert((folded(name).as_str(), key(id)), ())?;

@@ -4,6 +4,7 @@
 //! says are indexes: they are written in the same transaction.
 
 use domain::ids::{LoginId, QuickpeId, UserId};
+use domain::room::Region;
 use domain::time::Timestamp;
 use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,27 @@ pub(super) struct LiveRecord {
     pub(super) created_at: Timestamp,
     pub(super) version: u64,
     pub(super) erasing: bool,
+    pub(super) region: Option<Region>,
+}
+
+/// Somebody, as version 1 has it: it knows no regions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum PersonRecord1 {
+    Live(LiveRecord1),
+    Erased { quickpe_id: QuickpeId, erased_at: Timestamp },
+}
+
+/// A live person, as version 1 has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct LiveRecord1 {
+    quickpe_id: QuickpeId,
+    email: String,
+    first_name: String,
+    last_name: String,
+    role: u8,
+    created_at: Timestamp,
+    version: u64,
+    erasing: bool,
 }
 
 /// What a person signs in with.
@@ -97,8 +119,40 @@ pub(super) struct ErasureRecord {
     pub(super) key_destroyed: bool,
 }
 
+impl Stored for PersonRecord1 {
+    const NAME: &'static str = "person";
+}
+
 impl Stored for PersonRecord {
     const NAME: &'static str = "person";
+    const VERSION: u8 = 2;
+
+    fn decode(bytes: &[u8]) -> Result<Self, Failed> {
+        match bytes.split_first() {
+            Some((&Self::VERSION, rest)) => postcard::from_bytes(rest)
+                .map_err(|error| Failed::Undecodable(format!("a {} cannot be decoded: {error}", Self::NAME))),
+            _ => PersonRecord1::decode(bytes).map(Self::from),
+        }
+    }
+}
+
+impl From<PersonRecord1> for PersonRecord {
+    fn from(old: PersonRecord1) -> Self {
+        match old {
+            PersonRecord1::Live(old) => Self::Live(LiveRecord {
+                quickpe_id: old.quickpe_id,
+                email: old.email,
+                first_name: old.first_name,
+                last_name: old.last_name,
+                role: old.role,
+                created_at: old.created_at,
+                version: old.version,
+                erasing: old.erasing,
+                region: None,
+            }),
+            PersonRecord1::Erased { quickpe_id, erased_at } => Self::Erased { quickpe_id, erased_at },
+        }
+    }
 }
 
 impl Stored for CredentialsRecord {
@@ -138,6 +192,7 @@ impl LiveRecord {
             first_name: PersonName::stored(self.first_name),
             last_name: PersonName::stored(self.last_name),
             role: role.ok_or_else(|| Failed::Undecodable(format!("the role of {id} is not known to this build")))?,
+            region: self.region,
             created_at: self.created_at,
             version: self.version,
             status: if self.erasing { Status::Erasing } else { Status::Active },
@@ -178,7 +233,7 @@ mod tests {
     #[test]
     fn todays_records_read_back_for_ever() {
         let quickpe_id = QuickpeId::new(123_456_789).unwrap();
-        let person = PersonRecord::Live(LiveRecord {
+        let first = PersonRecord1::Live(LiveRecord1 {
             quickpe_id,
             email: "asha@example.com".to_owned(),
             first_name: "Asha".to_owned(),
@@ -188,7 +243,13 @@ mod tests {
             version: 3,
             erasing: true,
         });
-        let erased = PersonRecord::Erased { quickpe_id, erased_at: Timestamp(1_790_000_000_000_001) };
+        let first_erased = PersonRecord1::Erased { quickpe_id, erased_at: Timestamp(1_790_000_000_000_001) };
+        for old in [&first, &first_erased] {
+            assert_eq!(PersonRecord::decode(&old.encode().unwrap()).unwrap(), old.clone().into());
+        }
+        let PersonRecord::Live(person) = first.clone().into() else { panic!("it is live") };
+        let person = PersonRecord::Live(LiveRecord { region: "IN-MH".parse().ok(), ..person });
+        let erased = PersonRecord::from(first_erased.clone());
         let credentials = CredentialsRecord { password_hash: "$argon2id$v=19$".to_owned(), changed_at: Timestamp(5) };
         let data_key = KeyRecord { wrapped: WrappedKey { by: [1; 8], bytes: vec![2; 60] } };
         let login = LoginRecord {
@@ -202,8 +263,10 @@ mod tests {
         };
         let erasure = ErasureRecord { began_at: Timestamp(9), key_destroyed: true };
         let golden = golden(include_str!("golden.txt"));
-        golden.check("person", &person);
-        golden.check("person erased", &erased);
+        golden.check("person", &first);
+        golden.check("person erased", &first_erased);
+        golden.check("person 2", &person);
+        golden.check("person erased 2", &erased);
         golden.check("credentials", &credentials);
         golden.check("data key", &data_key);
         golden.check("login", &login);
@@ -215,7 +278,7 @@ mod tests {
     fn other_bytes_are_an_error() {
         assert!(matches!(PersonRecord::decode(&[]), Err(Failed::Undecodable(_))));
         assert!(
-            matches!(PersonRecord::decode(&[2, 0, 0]), Err(Failed::Undecodable(what)) if what.contains("version 2"))
+            matches!(PersonRecord::decode(&[3, 0, 0]), Err(Failed::Undecodable(what)) if what.contains("version 3"))
         );
         assert!(matches!(PersonRecord::decode(&[1, 0, 0xff]), Err(Failed::Undecodable(_))));
     }

@@ -21,7 +21,7 @@ pub(super) const HEAD_BYTES: u64 = HEAD_LENGTH as u64;
 const HEAD_LENGTH: usize = 4096;
 
 /// The bytes of the head that hold something; the checksum is their last four.
-const HEAD_FIELDS: usize = 64;
+pub(super) const HEAD_FIELDS: usize = 64;
 
 /// Begins each segment.
 const MAGIC: [u8; 8] = *b"QPjournl";
