@@ -63,7 +63,7 @@ impl WallClock for Clock {
 struct Nobody;
 
 impl Publisher for Nobody {
-    fn publish(&self, _: ShardId, _: &[Arc<Event>]) {}
+    fn publish(&self, _: ShardId, _: Slot, _: &[Arc<Event>]) {}
 }
 
 struct Reader(Arc<EmbeddedJournal>);

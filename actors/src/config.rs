@@ -130,3 +130,58 @@ impl DeliveryConfig {
         Class::ALL.into_iter().try_for_each(|class| self.of(class).check().map_err(|error| (class, error)))
     }
 }
+
+/// How it is told who is online.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PresenceConfig {
+    /// How long a session counts as connected when its node says nothing more of it, in ms. Default 60,000: a node
+    /// that crashed leaves nobody online for longer.
+    pub lasts_ms: u64,
+    /// How long a session that ended, or left a room, still counts as there, in ms. Default 5,000: a client that lost
+    /// its connection is back within that.
+    pub debounce_ms: u64,
+    /// The least time between two `presence` frames of one room, in ms. Default 1,000.
+    pub rooms_every_ms: u64,
+}
+
+impl Default for PresenceConfig {
+    fn default() -> Self {
+        Self { lasts_ms: 60_000, debounce_ms: 5_000, rooms_every_ms: 1_000 }
+    }
+}
+
+impl PresenceConfig {
+    /// [`Self::lasts_ms`].
+    pub const fn lasts(&self) -> Duration {
+        Duration::from_millis(self.lasts_ms)
+    }
+
+    /// [`Self::debounce_ms`].
+    pub const fn debounce(&self) -> Duration {
+        Duration::from_millis(self.debounce_ms)
+    }
+
+    /// [`Self::rooms_every_ms`].
+    pub const fn rooms_every(&self) -> Duration {
+        Duration::from_millis(self.rooms_every_ms)
+    }
+
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// The key that is out of range, and the range.
+    pub const fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        // Each session is said again every third of it, by a look every half second.
+        if self.lasts_ms < 6_000 || self.lasts_ms > 3_600_000 {
+            return Err(("lasts_ms", "6000 to 3600000"));
+        }
+        if self.debounce_ms > self.lasts_ms {
+            return Err(("debounce_ms", "at most lasts_ms"));
+        }
+        if self.rooms_every_ms < 50 || self.rooms_every_ms > 60_000 {
+            return Err(("rooms_every_ms", "50 to 60000"));
+        }
+        Ok(())
+    }
+}

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::ids::{AccountId, DeviceId, OperationId, TransferId, UserId};
+use domain::ids::{AccountId, DeviceId, OperationId, RoomId, TransferId, UserId};
 use domain::ledger::DivertReason;
 use domain::time::Timestamp;
 use parking_lot::{Mutex, RwLock};
@@ -51,6 +51,13 @@ pub enum Failure {
     Quarantined {
         /// The account.
         account: AccountId,
+        /// What its last activation failed of.
+        error: String,
+    },
+    /// A room is quarantined.
+    RoomQuarantined {
+        /// The room.
+        room: RoomId,
         /// What its last activation failed of.
         error: String,
     },
@@ -162,6 +169,7 @@ impl Failure {
             Self::Suspended { reason: DivertReason::Full, .. } => "credit_full",
             Self::Suspended { reason: DivertReason::Quarantined, .. } => "credit_quarantined",
             Self::Quarantined { .. } => "account_quarantined",
+            Self::RoomQuarantined { .. } => "room_quarantined",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The names, units and help texts of the actors' metrics. No literal stands elsewhere.
 
+use domain::delivery::Class;
 use domain::ledger::{Answer, Refusal, Request};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
@@ -80,12 +81,34 @@ pub const APPLIED: Metric =
 /// Dead letters.
 pub const DEAD_LETTERS: Metric = metric("quickpe_dead_letters_total", "What failed for good, by reason.");
 
+/// Messages dead for a person.
+pub const OVERDUE: Metric =
+    metric("quickpe_messages_overdue_total", "Messages that none of a person's devices applied in time, by class.");
+/// Steps of messages that were let go.
+pub const TIMELINES_DROPPED: Metric = metric(
+    "quickpe_timeline_steps_dropped_total",
+    "Steps of messages' timelines that were let go because too many waited to be written.",
+);
+/// Presence that was not said.
+pub const PRESENCE_LOST: Metric = metric(
+    "quickpe_presence_lost_total",
+    "Changes of who is online that the store was not told of; they are said again or expire.",
+);
+/// Presence frames.
+pub const PRESENCE_FRAMES: Metric =
+    metric("quickpe_presence_frames_total", "Frames that told followers of a room who is in it now.");
+/// Rooms whose presence is to be told.
+pub const PRESENCE_WAITING: Metric =
+    metric("quickpe_presence_rooms_waiting", "Rooms in which somebody came or went and whose followers were not told.");
+
 /// Tells the recorder units and help texts.
 pub fn describe() {
     for counted in [COMMANDS, REFUSALS, ACTIVATIONS, RESTARTS, QUARANTINES, REPLAYED, PROJECTED, DEAD_LETTERS] {
         describe_counter!(counted.name, Unit::Count, counted.help);
     }
-    for counted in [MESSAGES, RETRIES, SHED, DELIVERED, DEAD] {
+    for counted in
+        [MESSAGES, RETRIES, SHED, DELIVERED, DEAD, OVERDUE, TIMELINES_DROPPED, PRESENCE_LOST, PRESENCE_FRAMES]
+    {
         describe_counter!(counted.name, Unit::Count, counted.help);
     }
     describe_counter!(REPLAYED_BYTES.name, Unit::Bytes, REPLAYED_BYTES.help);
@@ -94,7 +117,7 @@ pub fn describe() {
     describe_histogram!(RECORD.name, Unit::Bytes, RECORD.help);
     describe_gauge!(TAIL.name, Unit::Bytes, TAIL.help);
     describe_gauge!(CHANNEL_AGE.name, Unit::Seconds, CHANNEL_AGE.help);
-    for level in [LAG, CHANNEL, LIVE, PERMITS, SESSIONS] {
+    for level in [LAG, CHANNEL, LIVE, PERMITS, SESSIONS, PRESENCE_WAITING] {
         describe_gauge!(level.name, Unit::Count, level.help);
     }
 }
@@ -118,6 +141,16 @@ pub(crate) fn appended(flight: &Flight) {
     histogram!(APPEND.name).record(flight.since.elapsed());
     #[allow(clippy::cast_precision_loss, reason = "a size below 2^52")]
     histogram!(RECORD.name).record(flight.bytes() as f64);
+}
+
+/// Messages are dead for a person.
+pub(crate) fn overdue(class: Class, count: usize) {
+    counter!(OVERDUE.name, "class" => class.as_str()).increment(count.try_into().unwrap_or(u64::MAX));
+}
+
+/// Steps of timelines were let go.
+pub(crate) fn timelines_dropped(count: u64) {
+    counter!(TIMELINES_DROPPED.name).increment(count);
 }
 
 /// An account came to life.
@@ -150,6 +183,22 @@ pub(crate) fn projected(records: usize) {
 #[allow(clippy::cast_precision_loss, reason = "a count below 2^52")]
 pub(crate) fn sessions(count: usize) {
     gauge!(SESSIONS.name).set(count as f64);
+}
+
+/// Changes of who is online were not said.
+pub(crate) fn presence_lost(count: usize) {
+    counter!(PRESENCE_LOST.name).increment(count.try_into().unwrap_or(u64::MAX));
+}
+
+/// Followers of a room were told who is in it.
+pub(crate) fn presence_told(frames: usize) {
+    counter!(PRESENCE_FRAMES.name).increment(frames.try_into().unwrap_or(u64::MAX));
+}
+
+/// So many rooms wait to be told.
+#[allow(clippy::cast_precision_loss, reason = "a count below 2^52")]
+pub(crate) fn presence_waiting(rooms: usize) {
+    gauge!(PRESENCE_WAITING.name).set(rooms as f64);
 }
 
 /// The levels of one shard.

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use arc_swap::ArcSwapOption;
 use domain::ids::{AccountId, ShardCount, ShardId};
 use domain::ledger::{Credit, Event};
-use storage::journal::Journal;
+use storage::journal::{Journal, Slot};
 use storage::views::Views;
 use tokio::sync::{Semaphore, watch};
 
@@ -37,8 +37,9 @@ pub trait Link: Send + Sync + 'static {
 
 /// Who hears of durable events.
 pub trait Publisher: Send + Sync + 'static {
-    /// The events became durable, in this order. Must not block.
-    fn publish(&self, shard: ShardId, events: &[Arc<Event>]);
+    /// The events became durable, in this order, the last of them in `slot` of the shard's journal. A shard that opens
+    /// again may say some again, and leaves none out. Must not block.
+    fn publish(&self, shard: ShardId, slot: Slot, events: &[Arc<Event>]);
 }
 
 /// What all actors of a node share.
@@ -125,6 +126,11 @@ impl Node {
     /// The shard of an account.
     pub fn shard_of(&self, account: AccountId) -> ShardId {
         account.route().shard(self.shards)
+    }
+
+    /// The slot up to which views have a shard's records; the first before any, or if it is not open here.
+    pub(crate) fn projected(&self, shard: ShardId) -> Slot {
+        self.shard(shard).map_or(Slot(0), |shared| *shared.position_changes().borrow())
     }
 
     /// The open ownership of a shard, if it is open here.

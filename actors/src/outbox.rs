@@ -15,13 +15,17 @@ mod close;
 pub mod frame;
 pub(crate) mod lane;
 mod queue;
+mod wire;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use domain::time::Timestamp;
 use parking_lot::Mutex;
 
 pub use close::CloseCode;
@@ -29,22 +33,25 @@ use lane::Lane;
 pub(crate) use queue::Queue;
 use queue::Taken;
 pub use queue::{End, Pushed};
+pub use wire::Wire;
 
 /// The outbound side of one connection.
 ///
 /// Many push, one takes: [`Outbox::take`] must be called by one task only.
-#[derive(Debug)]
 pub struct Outbox {
     inner: Mutex<Inner>,
     seen: AtomicU32,
+    /// When the session is to be looked at, in microseconds of the wall clock.
+    look_at: AtomicU64,
 }
 
 /// What the lock guards.
-#[derive(Debug)]
 struct Inner {
     queue: Queue,
     /// The writer, when it waits for frames.
     writer: Option<Waker>,
+    /// Where frames are written while the writer waits.
+    wire: Option<Arc<dyn Wire>>,
     /// One a followed stream. A handful, found by looking at each.
     lanes: Vec<(Slot, Box<Lane>)>,
     /// How many were ever opened.
@@ -61,21 +68,31 @@ pub(crate) struct Slot(u32);
 impl Outbox {
     /// An empty outbox that holds at most `bytes_max` bytes of frames, those being written included.
     pub fn new(bytes_max: u32) -> Self {
-        let inner = Inner { queue: Queue::new(bytes_max), writer: None, lanes: Vec::new(), opened: 0 };
-        Self { inner: Mutex::new(inner), seen: AtomicU32::new(0) }
+        let inner = Inner { queue: Queue::new(bytes_max), writer: None, wire: None, lanes: Vec::new(), opened: 0 };
+        Self { inner: Mutex::new(inner), seen: AtomicU32::new(0), look_at: AtomicU64::new(u64::MAX) }
+    }
+
+    /// Lets frames be written at once while the writer waits, until [`Outbox::detach`].
+    pub fn attach(&self, wire: Arc<dyn Wire>) {
+        self.inner.lock().wire = Some(wire);
+    }
+
+    /// The connection ends: its socket is let go, whoever still holds the outbox.
+    pub fn detach(&self) {
+        self.inner.lock().wire = None;
     }
 
     /// Queues a frame of [`frame`]. A frame that does not fit closes the outbox with 4408.
     ///
     /// The answer may be ignored: whoever owns the connection hears of the end from [`Outbox::take`].
     pub fn push(&self, frame: Bytes) -> Pushed {
-        self.change(|queue| queue.push(frame))
+        self.change(false, |queue| queue.push(frame))
     }
 
-    /// Queues a control frame, which may use a small reserve beyond the bound: a ping must not be what closes a
-    /// connection that is merely full.
+    /// Queues a control frame, or writes it at once. It may use a small reserve beyond the bound: a ping must not be
+    /// what closes a connection that is merely full.
     pub fn push_control(&self, frame: Bytes) -> Pushed {
-        self.change(|queue| queue.push_control(frame))
+        self.change(true, |queue| queue.push_control(frame))
     }
 
     /// Ends the connection now: what is queued is dropped, a close frame is the last thing written.
@@ -83,12 +100,12 @@ impl Outbox {
     /// The first call to [`Outbox::close`] or [`Outbox::finish`] decides the code, later ones change nothing; but a
     /// `close` after a `finish` still drops what was to be flushed.
     pub fn close(&self, code: CloseCode, reason: &str) {
-        self.change(|queue| queue.close(code, reason));
+        self.change(false, |queue| queue.close(code, reason));
     }
 
     /// Ends the connection in good order: what is queued is written first, then the close frame.
     pub fn finish(&self, code: CloseCode, reason: &str) {
-        self.change(|queue| queue.finish(code, reason));
+        self.change(false, |queue| queue.finish(code, reason));
     }
 
     /// Waits for frames and hands over the next batch: at most [`frame::BATCH_FRAMES_MAX`] frames, and not much more
@@ -152,6 +169,15 @@ impl Outbox {
 
     /// Changes a lane and the queue in one step. Nothing if the lane is closed or the end is decided.
     pub(crate) fn lane<T>(&self, slot: Slot, change: impl FnOnce(&mut Lane, &mut Queue) -> T) -> Option<T> {
+        self.change_lane(slot, false, change)
+    }
+
+    /// As [`Outbox::lane`]; and a frame that is queued is written at once if the writer waits.
+    pub(crate) fn lane_at_once<T>(&self, slot: Slot, change: impl FnOnce(&mut Lane, &mut Queue) -> T) -> Option<T> {
+        self.change_lane(slot, true, change)
+    }
+
+    fn change_lane<T>(&self, slot: Slot, at_once: bool, change: impl FnOnce(&mut Lane, &mut Queue) -> T) -> Option<T> {
         let (answer, writer) = {
             let inner = &mut *self.inner.lock();
             if inner.queue.end().is_some() {
@@ -161,13 +187,38 @@ impl Outbox {
             let frames = inner.queue.len();
             let answer = change(lane, &mut inner.queue);
             // Most changes queue nothing: then the writer sleeps on.
-            let writer = if inner.queue.len() == frames { None } else { inner.writer.take() };
+            let writer = if inner.queue.len() == frames { None } else { inner.pushed(at_once) };
             (answer, writer)
         };
         if let Some(writer) = writer {
             writer.wake();
         }
         Some(answer)
+    }
+
+    /// Has the session looked at when the wall clock says `at`, if no earlier look is asked for.
+    pub fn look_at(&self, at: Timestamp) {
+        // Whoever asks has changed what is looked at under the lock before: the word alone orders nothing.
+        self.look_at.fetch_min(at.0, Ordering::Relaxed);
+    }
+
+    /// Has the session looked at with the next tick.
+    pub fn look_soon(&self) {
+        self.look_at.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether a look with the next tick is asked for.
+    pub fn looks_soon(&self) -> bool {
+        self.look_at.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether the session is to be looked at. Who asks looks: the word is taken back.
+    pub fn take_look(&self, now: Timestamp) -> bool {
+        let due = self.look_at.load(Ordering::Relaxed) <= now.0;
+        if due {
+            self.look_at.store(u64::MAX, Ordering::Relaxed);
+        }
+        due
     }
 
     /// Notes that the client was heard at `tick`, on whatever scale the heartbeats count.
@@ -182,11 +233,11 @@ impl Outbox {
     }
 
     /// Changes the queue under the lock and wakes the writer after it.
-    fn change<T>(&self, change: impl FnOnce(&mut Queue) -> T) -> T {
+    fn change<T>(&self, at_once: bool, change: impl FnOnce(&mut Queue) -> T) -> T {
         let (answer, writer) = {
             let mut inner = self.inner.lock();
             let answer = change(&mut inner.queue);
-            (answer, inner.writer.take())
+            (answer, inner.pushed(at_once))
         };
         if let Some(writer) = writer {
             writer.wake();
@@ -195,9 +246,31 @@ impl Outbox {
     }
 }
 
+impl Inner {
+    /// Something was pushed: the writer, if it is to be woken for it. It is not if the socket took all `at_once`.
+    fn pushed(&mut self, at_once: bool) -> Option<Waker> {
+        if at_once
+            && self.writer.is_some()
+            && let Some(wire) = &self.wire
+        {
+            self.queue.write_only(|frame| wire::write(&**wire, frame));
+            if self.queue.is_at_rest() {
+                return None;
+            }
+        }
+        self.writer.take()
+    }
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox").field("bytes", &self.bytes()).field("end", &self.end()).finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::io;
     use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
 
@@ -277,8 +350,69 @@ mod tests {
         assert_eq!(outbox.bytes(), 0);
     }
 
+    /// A socket that takes so many bytes.
+    struct Narrow(Mutex<(usize, Vec<u8>)>);
+
+    impl Wire for Narrow {
+        fn write_now(&self, frame: &[u8]) -> io::Result<usize> {
+            let (room, written) = &mut *self.0.lock();
+            let taken = frame.len().min(*room);
+            if taken == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            *room -= taken;
+            written.extend(&frame[..taken]);
+            Ok(taken)
+        }
+    }
+
+    #[test]
+    fn a_frame_for_a_waiting_writer_is_written_at_once_and_what_is_left_is_its() {
+        let ping = frame::ping();
+        let outbox = Outbox::new(1 << 10);
+        let wire = Arc::new(Narrow(Mutex::new((2 * ping.len() + 1, Vec::new()))));
+        outbox.attach(Arc::clone(&wire) as Arc<dyn Wire>);
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(wakes.clone());
+        let mut context = Context::from_waker(&waker);
+
+        // The writer does not wait yet: frames before this one may be in its hand.
+        assert_eq!(outbox.push_control(ping.clone()), Pushed::Queued);
+        assert!(wire.0.lock().1.is_empty());
+        assert!(outbox.poll_take(&mut context).is_ready());
+
+        assert!(outbox.poll_take(&mut context).is_pending());
+        for _ in 0..2 {
+            assert_eq!(outbox.push_control(ping.clone()), Pushed::Queued);
+            assert_eq!((outbox.bytes(), wakes.0.load(Ordering::SeqCst)), (0, 0));
+        }
+        // One byte more is taken: the rest is the writer's, before what comes after.
+        outbox.push_control(ping.clone());
+        outbox.push_control(frame::ping());
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+        let Poll::Ready(Some(batch)) = outbox.poll_take(&mut context) else { panic!("frames are queued") };
+        assert_eq!(batch, [ping.slice(1..), ping.clone()]);
+        assert_eq!(wire.0.lock().1, [&ping[..], &ping[..], &ping[..1]].concat());
+
+        outbox.detach();
+        assert_eq!(Arc::strong_count(&wire), 1, "the socket is let go");
+    }
+
+    #[test]
+    fn a_look_is_asked_for_once_and_the_earliest_counts() {
+        let outbox = Outbox::new(1 << 10);
+        assert!(!outbox.take_look(Timestamp(5)));
+        outbox.look_at(Timestamp(20));
+        outbox.look_at(Timestamp(10));
+        assert!(!outbox.take_look(Timestamp(9)));
+        assert!(outbox.take_look(Timestamp(10)));
+        assert!(!outbox.take_look(Timestamp(30)));
+        outbox.look_soon();
+        assert!(outbox.take_look(Timestamp(0)));
+    }
+
     #[test]
     fn an_idle_outbox_is_small() {
-        assert!(size_of::<Outbox>() <= 144, "{} bytes a connection", size_of::<Outbox>());
+        assert!(size_of::<Outbox>() <= 168, "{} bytes a connection", size_of::<Outbox>());
     }
 }

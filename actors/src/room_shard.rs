@@ -32,6 +32,7 @@ use crate::room_shard::loading::Loaded;
 use crate::rooms::call::{RoomCallError, RoomEffect};
 use crate::rooms::hall::Hall;
 use crate::rooms::metrics;
+use crate::sweeping::Waiting;
 
 mod activation;
 pub(crate) mod appending;
@@ -43,8 +44,8 @@ pub(crate) mod loading;
 pub(crate) mod opening;
 pub(crate) mod tail;
 
-/// Sweeps between two looks for idle rooms.
-const SWEEPS_A_SECOND: u64 = 10;
+/// How often it is looked for idle rooms.
+const SELDOM: Duration = Duration::from_secs(1);
 
 /// Mail of a shard of rooms.
 #[derive(Debug)]
@@ -146,7 +147,8 @@ pub(crate) struct Open {
     flight: Option<Flight>,
     /// Activations in a row that failed, by room.
     failures: HashMap<RoomId, u32>,
-    sweeps: u64,
+    /// When it was last looked for idle rooms.
+    looked_at: Instant,
     /// The directory's clock at the sweeps of the last idle time.
     uses: VecDeque<(Instant, u64)>,
     closing: Vec<oneshot::Sender<()>>,
@@ -184,6 +186,7 @@ impl Actor for RoomShard {
         state: &mut RoomShardState,
     ) -> Result<(), ActorProcessingErr> {
         let Some(open) = &mut state.open else { return Ok(()) };
+        open.shared.sweeping.soon();
         match message {
             RoomShardMessage::Append => open.append(&me)?,
             RoomShardMessage::Appended { offered } => open.appended(&me, offered)?,
@@ -268,7 +271,7 @@ impl Open {
         let (pushes, more) = self.shared.durable(Some(record));
         Self::tell(pushes);
         if !events.is_empty() {
-            self.shared.hall.publisher.publish(self.shared.id, &events);
+            self.shared.hall.publisher.publish(self.shared.id, self.last, &events);
         }
         self.project_if_due();
         if more {
@@ -300,14 +303,30 @@ impl Open {
         }
     }
 
-    /// Looks at all that waits for time to pass. Called ten times a second.
+    /// Looks at all that waits for time to pass, and says when it is to be called again.
     fn sweep(&mut self) {
-        self.sweeps += 1;
         self.project_if_due();
         self.project_if_waiting();
-        if self.sweeps.is_multiple_of(SWEEPS_A_SECOND) {
-            self.passivate(Instant::now());
+        let now = Instant::now();
+        if now.duration_since(self.looked_at) >= SELDOM {
+            self.looked_at = now;
+            self.passivate(now);
             metrics::shard(&self.shared);
+        }
+        self.shared.sweeping.swept(self.waiting());
+    }
+
+    /// What waits for time to pass.
+    fn waiting(&self) -> Waiting {
+        let is_busy = self.flight.is_some()
+            || self.shared.projecting.load(Ordering::Acquire)
+            || !self.closing.is_empty()
+            || self.shared.has_queued()
+            || self.shared.lag().2.is_some();
+        match is_busy {
+            true => Waiting::Now,
+            false if self.shared.directory(|directory| directory.len()) > 0 => Waiting::Live,
+            false => Waiting::For(Duration::MAX),
         }
     }
 

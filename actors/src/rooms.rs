@@ -16,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::room_shard::{RoomShard, RoomShardArgs, RoomShardMessage};
 use crate::rooms::hall::Hall;
 use crate::shards::unopened;
+use crate::sweeping::{PARTS, TICK};
 
 pub mod call;
 pub mod chat;
@@ -24,8 +25,6 @@ pub mod hall;
 pub mod metrics;
 pub mod retention;
 
-/// How often shards look at what waits for time to pass.
-const SWEEP: Duration = Duration::from_millis(100);
 /// How long a shard that failed waits before it is opened again, the first time.
 const BACK_OFF: Duration = Duration::from_millis(100);
 /// And at most.
@@ -41,7 +40,7 @@ pub enum RoomsMessage {
         /// Which.
         shard: ShardId,
     },
-    /// Have all shards look at what waits for time to pass.
+    /// Have the next part of the shards look at what waits for time to pass.
     Sweep,
     /// Append what is in flight everywhere, and give all shards up.
     Close {
@@ -69,6 +68,8 @@ pub struct RoomsState {
     /// In their order, so that what happens in a simulation happens again.
     shards: BTreeMap<ShardId, ActorRef<RoomShardMessage>>,
     failures: HashMap<ShardId, (u32, Instant)>,
+    /// Counts the ticks, to take the parts in turn.
+    ticks: u16,
     closing: Option<oneshot::Sender<()>>,
     /// Ends with the supervisor.
     retiring: Option<tokio::task::JoinHandle<()>>,
@@ -89,7 +90,7 @@ impl Actor for Rooms {
         }
         let sweeper = me.clone();
         tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(SWEEP);
+            let mut ticks = tokio::time::interval(TICK);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
             loop {
                 ticks.tick().await;
@@ -104,6 +105,7 @@ impl Actor for Rooms {
             actors: HashMap::new(),
             shards: BTreeMap::new(),
             failures: HashMap::new(),
+            ticks: 0,
             closing: None,
             retiring,
         })
@@ -117,12 +119,7 @@ impl Actor for Rooms {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             RoomsMessage::Open { shard } => state.open(&me, shard).await?,
-            RoomsMessage::Sweep => {
-                for actor in state.shards.values() {
-                    // One that has just failed is opened again, and swept then.
-                    actor.cast(RoomShardMessage::Sweep).ok();
-                }
-            }
+            RoomsMessage::Sweep => state.sweep(),
             RoomsMessage::Close { reply } => state.close(reply),
         }
         Ok(())
@@ -172,6 +169,19 @@ impl RoomsState {
         self.actors.insert(actor.get_id(), shard);
         self.shards.insert(shard, actor);
         Ok(())
+    }
+
+    /// Sweeps the shards of the next part that are due.
+    fn sweep(&mut self) {
+        self.ticks = self.ticks.wrapping_add(1);
+        for (shard, actor) in &self.shards {
+            if shard.0 % PARTS == self.ticks % PARTS
+                && self.hall.shard(*shard).is_some_and(|shared| shared.sweeping.is_due())
+            {
+                // One that has just failed is opened again, and swept then.
+                actor.cast(RoomShardMessage::Sweep).ok();
+            }
+        }
     }
 
     /// A shard has failed: its ownership is over, and it is opened again after a while.

@@ -11,15 +11,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use domain::delivery;
-use domain::ids::{AccountId, DeviceId, LoginId, SessionId, UserId};
-use domain::time::Timestamp;
-use futures_util::future::BoxFuture;
+use domain::ids::{DeviceId, SessionId};
 use protocol::code::Code;
-use protocol::frame::client::{Ack, Auth, Call, Hello, Nack, Publish, Signal, Subscribe, Subscription};
-use protocol::frame::server::{ErrorFrame, Gap, Pong, Reply, Subscribed, Welcome};
-use protocol::frame::{ClientFrame, FrameError, GapReason, Place, ServerFrame, StreamName};
+use protocol::frame::client::{Auth, Hello, Nack, Subscribe, Subscription};
+use protocol::frame::server::{ErrorFrame, Pong, Reply, Welcome};
+use protocol::frame::{ClientFrame, FrameError, ServerFrame, StreamName};
 use protocol::json::Json;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use storage::deliveries::Deliveries;
@@ -27,59 +24,20 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::clock::WallClock;
 use crate::outbox::{CloseCode, Outbox, frame};
-use crate::session::cursor::DeviceCursor;
-use crate::streams::follow::{Follow, Follower};
-use crate::streams::topic::{Topic, Topics};
-use crate::streams::{REPLAY_MAX, Streams};
+use crate::session::followed::Followed;
+use crate::streams::Streams;
+use crate::streams::topic::Topics;
 
 mod cursor;
+mod desk;
+pub mod followed;
+mod following;
+
+pub use desk::{Answering, Calling, Desk, Rights};
+use following::Following;
 
 /// How long before its token ends a client is told.
 const EXPIRING_BEFORE: Duration = Duration::from_mins(1);
-
-/// What a token grants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rights {
-    /// To whom.
-    pub user: UserId,
-    /// Their account.
-    pub account: AccountId,
-    /// The login that the token is of.
-    pub login: Option<LoginId>,
-    /// Until when.
-    pub expires_at: Timestamp,
-}
-
-/// Who calls.
-#[derive(Clone, Copy, Debug)]
-pub struct Calling {
-    /// What the session's token grants.
-    pub rights: Rights,
-    /// The connection.
-    pub session: SessionId,
-    /// The device, if it said its name.
-    pub device: Option<DeviceId>,
-}
-
-/// What sessions need of the node's edge: tokens, and the commands that HTTP has as well.
-#[async_trait]
-pub trait Desk: Send + Sync + 'static {
-    /// What a token grants now.
-    async fn rights(&self, token: &str) -> Result<Rights, Code>;
-
-    /// Does what is called for, and answers as HTTP would.
-    async fn call(&self, calling: Calling, call: Call) -> Result<Json, Box<ErrorFrame>>;
-
-    /// Hands a message to its room, and answers with what its outcome is waited for by: messages that are handed one
-    /// after another stand in the room in that order.
-    async fn publish(&self, calling: Calling, publish: Publish) -> Answering;
-
-    /// Lets a signal out to who follows the room, if the caller may write there.
-    async fn signal(&self, calling: Calling, signal: Signal) -> Result<(), Code>;
-}
-
-/// An answer that is waited for.
-pub type Answering = BoxFuture<'static, Result<Json, Box<ErrorFrame>>>;
 
 /// What all sessions of a node share.
 pub struct SessionContext {
@@ -130,6 +88,8 @@ pub struct SessionArgs {
     pub device: Option<DeviceId>,
     /// Where answers go.
     pub outbox: Arc<Outbox>,
+    /// What it follows, for who takes its acknowledgements.
+    pub followed: Arc<Followed>,
     /// The streams to follow from the start.
     pub hello: Box<Hello>,
 }
@@ -141,19 +101,13 @@ pub struct SessionState {
     rights: Rights,
     device: Option<DeviceId>,
     outbox: Arc<Outbox>,
+    followed: Arc<Followed>,
     /// What it said, until that is answered.
     hello: Option<Box<Hello>>,
     /// What it follows.
     following: Vec<Following>,
     /// The client was told that its token ends.
     warned: bool,
-}
-
-/// A stream that a session follows.
-struct Following {
-    follow: Arc<Follow>,
-    /// The device's place in it, if the client said its name.
-    cursor: Option<DeviceCursor>,
 }
 
 impl Actor for Session {
@@ -166,9 +120,11 @@ impl Actor for Session {
         _: ActorRef<SessionMessage>,
         args: SessionArgs,
     ) -> Result<SessionState, ActorProcessingErr> {
-        let SessionArgs { context, id, rights, device, outbox, hello } = args;
+        let SessionArgs { context, id, rights, device, outbox, followed, hello } = args;
         let hello = Some(hello);
-        Ok(SessionState { context, id, rights, device, outbox, hello, following: Vec::new(), warned: false })
+        let following = Vec::new();
+        outbox.look_at(rights.expires_at.before(EXPIRING_BEFORE));
+        Ok(SessionState { context, id, rights, device, outbox, followed, hello, following, warned: false })
     }
 
     /// In the session's own task: its supervisor waits for none of the stores.
@@ -232,22 +188,6 @@ impl SessionState {
         }
     }
 
-    /// The stream of this name, and the device's place in it if the server knows one.
-    async fn known(&self, name: &StreamName) -> Result<(Arc<Topic>, Option<Place>), Code> {
-        let topic = self.context.topics.topic(&self.rights, name).await?;
-        let Some(device) = self.device else { return Ok((topic, None)) };
-        match self.context.deliveries.cursor(self.rights.user, device, topic.stream).await {
-            Ok(cursor) => {
-                let place = cursor.map(|cursor| Place { epoch: cursor.epoch.into(), offset: cursor.offset });
-                Ok((topic, place))
-            }
-            Err(error) => {
-                tracing::error!(%error, "a cursor cannot be read");
-                Err(Code::Busy)
-            }
-        }
-    }
-
     async fn frames(&mut self, frames: Vec<Result<ClientFrame, FrameError>>, permit: Option<OwnedSemaphorePermit>) {
         let permit = permit.map(Arc::new);
         for frame in frames {
@@ -278,7 +218,10 @@ impl SessionState {
                     self.send(&ServerFrame::Reply(Reply { id: unsubscribe.id, result }));
                 }
             }
-            ClientFrame::Ack(ack) => self.ack(&ack).await,
+            ClientFrame::Ack(ack) => {
+                self.followed.ack(&self.context.streams, &ack);
+                self.write_places().await;
+            }
             ClientFrame::Nack(nack) => self.nack(&nack),
             ClientFrame::Call(call) => {
                 let (calling, context, id) = (self.calling(), Arc::clone(&self.context), call.id.clone());
@@ -306,123 +249,10 @@ impl SessionState {
             Ok(rights) if rights.user == self.rights.user => {
                 self.rights = rights;
                 self.warned = false;
+                self.outbox.look_at(rights.expires_at.before(EXPIRING_BEFORE));
             }
             Ok(_) => self.outbox.close(CloseCode::Policy, "the token is another person's"),
             Err(_) => self.outbox.close(CloseCode::SignInAgain, "the token is not valid"),
-        }
-    }
-
-    /// Follows a stream: from `after`, else from the place remembered, else from its head. Following what is followed
-    /// already begins it anew.
-    async fn subscribe(
-        &mut self,
-        id: Option<Box<str>>,
-        subscription: &Subscription,
-        known: Result<(Arc<Topic>, Option<Place>), Code>,
-    ) {
-        let name = subscription.stream.clone();
-        let followed = match known {
-            Ok((topic, remembered)) => {
-                self.unsubscribe(&name).await;
-                self.follow(id.clone(), topic, subscription, remembered.as_ref()).await
-            }
-            Err(code) => Err(code),
-        };
-        match followed {
-            Ok(following) => self.following.push(following),
-            Err(code) => self.refuse(id, Some(name), code),
-        }
-    }
-
-    async fn follow(
-        &self,
-        id: Option<Box<str>>,
-        topic: Arc<Topic>,
-        subscription: &Subscription,
-        remembered: Option<&Place>,
-    ) -> Result<Following, Code> {
-        let streams = &self.context.streams;
-        let follower = Follower { user: self.rights.user, device: self.device };
-        // Followed first, and the head read after: what is durable later is buffered, what was before is
-        // at or below the head.
-        let follow = streams.follow(Arc::clone(&topic), follower, Arc::clone(&self.outbox));
-        let follow = follow.ok_or(Code::TooManyStreams)?;
-        let begun = self.place(&topic, subscription, remembered).await;
-        let (head, from, gap, cursor) = begun.inspect_err(|_| streams.unfollow(&follow))?;
-        let epoch = streams.epoch().into();
-        self.send(&ServerFrame::Subscribed(Subscribed { id, stream: topic.name.clone(), epoch, head, from }));
-        if let Some((from, to, reason)) = gap {
-            self.send(&ServerFrame::Gap(Gap { stream: topic.name.clone(), from, to, reason }));
-        }
-        streams.begin(&follow, from, head);
-        self.offer_again(&follow).await;
-        Ok(Following { follow, cursor })
-    }
-
-    /// Dead letters that tell of the stream: those that are redriven are offered now.
-    async fn offer_again(&self, follow: &Arc<Follow>) {
-        if !follow.class().is_tracked() {
-            return;
-        }
-        let streams = &self.context.streams;
-        match self.context.deliveries.open_dead_letters(self.rights.user, follow.topic().stream).await {
-            Ok(letters) if letters.is_empty() => {}
-            Ok(letters) => {
-                streams.mark_dead(self.rights.user, follow.topic().stream);
-                letters.iter().filter(|letter| letter.redrive).for_each(|letter| streams.offer_to(follow, letter));
-            }
-            // They are offered at the next connection.
-            Err(error) => tracing::warn!(%error, "dead letters cannot be read"),
-        }
-    }
-
-    /// Where a subscription begins: the stream's head, the offset after which messages follow, what is skipped, and
-    /// the place of the device, durable if it is its first.
-    async fn place(
-        &self,
-        topic: &Topic,
-        subscription: &Subscription,
-        remembered: Option<&Place>,
-    ) -> Result<(u64, u64, Option<Skipped>, Option<DeviceCursor>), Code> {
-        let epoch = self.context.streams.epoch();
-        let head = topic.source.head(topic.stream).await.map_err(|error| {
-            tracing::warn!(%error, "a stream's head cannot be read");
-            Code::Busy
-        })?;
-        let (from, gap) = match (&subscription.after, subscription.last) {
-            (Some(after), _) => start(epoch, head, Some(after)),
-            (None, Some(last)) => (head.saturating_sub(u64::from(last).min(REPLAY_MAX)), None),
-            (None, None) => start(epoch, head, remembered),
-        };
-        let Some(device) = self.device else { return Ok((head, from, gap, None)) };
-        let mut cursor = DeviceCursor::new(self.rights.user, device, topic.stream, epoch.to_owned());
-        if remembered.is_some() {
-            cursor.resume(from);
-        } else {
-            cursor.begin(&self.context, from).await.map_err(|_| Code::Busy)?;
-        }
-        Ok((head, from, gap, Some(cursor)))
-    }
-
-    /// Follows a stream no more. What was acknowledged of it is written.
-    async fn unsubscribe(&mut self, stream: &StreamName) {
-        let Some(index) = self.following.iter().position(|other| other.follow.topic().name == *stream) else { return };
-        let mut following = self.following.swap_remove(index);
-        following.settle(&self.context).await;
-        self.context.streams.unfollow(&following.follow);
-    }
-
-    fn following(&mut self, stream: &StreamName) -> Option<&mut Following> {
-        self.following.iter_mut().find(|following| following.follow.topic().name == *stream)
-    }
-
-    async fn ack(&mut self, ack: &Ack) {
-        let context = Arc::clone(&self.context);
-        let Some(following) = self.following(&ack.stream) else { return };
-        let progress =
-            context.streams.ack(&following.follow, delivery::Ack { upto: ack.upto, also: &ack.also, stage: ack.stage });
-        if let (Some((_, upto)), Some(cursor)) = (progress.cursor, &mut following.cursor) {
-            cursor.applied(&context, upto).await;
         }
     }
 
@@ -465,27 +295,28 @@ impl SessionState {
             let in_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
             self.send(&ServerFrame::Expiring(protocol::frame::server::Expiring { in_ms }));
         }
+        let next = if self.warned { self.rights.expires_at } else { self.rights.expires_at.before(EXPIRING_BEFORE) };
+        self.outbox.look_at(next);
+        self.write_places().await;
+    }
+
+    /// Writes how far the device is in its streams, where that was not done lately.
+    async fn write_places(&mut self) {
         for following in &mut self.following {
-            // Dead messages that were passed move it as well, and no frame says so.
-            if let (Some(upto), Some(cursor)) = (following.follow.cursor(), &mut following.cursor) {
-                cursor.applied(&self.context, upto).await;
+            if let Some(cursor) = &mut following.cursor
+                && !cursor.write_if_due(&self.context, following.follow.cursor()).await
+            {
+                // With one of the next ticks.
+                self.outbox.look_soon();
             }
         }
     }
 
     async fn gone(&mut self) {
         for mut following in std::mem::take(&mut self.following) {
+            self.followed.remove(&following.follow);
             following.settle(&self.context).await;
             self.context.streams.unfollow(&following.follow);
-        }
-    }
-}
-
-impl Following {
-    /// Writes how far the device is.
-    async fn settle(&mut self, context: &SessionContext) {
-        if let Some(cursor) = &mut self.cursor {
-            cursor.write(context, self.follow.cursor()).await;
         }
     }
 }
@@ -498,47 +329,6 @@ impl Drop for SessionState {
         }
         if !self.outbox.is_closed() {
             self.outbox.close(CloseCode::SessionFailed, "the session failed");
-        }
-    }
-}
-
-/// A range of offsets that will not come, and why.
-type Skipped = (u64, u64, GapReason);
-
-/// The offset after which a subscription begins, and what it skips.
-fn start(epoch: &str, head: u64, place: Option<&Place>) -> (u64, Option<Skipped>) {
-    let Some(place) = place else { return (head, None) };
-    if *place.epoch != *epoch {
-        return (head, Some((1.min(head), head, GapReason::Epoch)));
-    }
-    if place.offset > head {
-        return (head, Some((head.saturating_add(1), place.offset, GapReason::Ahead)));
-    }
-    if head - place.offset > REPLAY_MAX {
-        return (head, Some((place.offset + 1, head, GapReason::Behind)));
-    }
-    (place.offset, None)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_subscription_begins_where_it_should() {
-        let at = |epoch: &str, offset| Some(Place { epoch: epoch.into(), offset });
-        let cases = [
-            (10, None, (10, None)),
-            (10, at("e", 10), (10, None)),
-            (10, at("e", 4), (4, None)),
-            (0, at("e", 0), (0, None)),
-            (10, at("e", 11), (10, Some((11, 11, GapReason::Ahead)))),
-            (10, at("other", 4), (10, Some((1, 10, GapReason::Epoch)))),
-            (1_000, at("e", 0), (0, None)),
-            (1_001, at("e", 0), (1_001, Some((1, 1_001, GapReason::Behind)))),
-        ];
-        for (head, place, expected) in cases {
-            assert_eq!(start("e", head, place.as_ref()), expected, "head {head}, {place:?}");
         }
     }
 }

@@ -177,7 +177,8 @@ pub(crate) struct Open {
     failures: HashMap<AccountId, u32>,
     /// Credits in suspense whose resolution is queued.
     resolving: BTreeSet<TransferId>,
-    sweeps: u64,
+    /// When it was last looked at what needs no look at every sweep.
+    looked_at: Instant,
     /// The directory's clock at the sweeps of the last idle time.
     uses: std::collections::VecDeque<(Instant, u64)>,
     closing: Vec<oneshot::Sender<()>>,
@@ -211,6 +212,7 @@ impl Actor for Shard {
         state: &mut ShardState,
     ) -> Result<(), ActorProcessingErr> {
         let Some(open) = &mut state.open else { return Ok(()) };
+        open.shared.sweeping.soon();
         match message {
             ShardMessage::Append => open.append(&me)?,
             ShardMessage::Appended { offered } => open.appended(&me, offered)?,

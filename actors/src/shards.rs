@@ -15,9 +15,8 @@ use tokio::time::Instant;
 use crate::metrics;
 use crate::node::{Node, Unopened};
 use crate::shard::{Shard, ShardArgs, ShardMessage};
+use crate::sweeping::{PARTS, TICK};
 
-/// How often shards look at what waits for time to pass.
-const SWEEP: Duration = Duration::from_millis(100);
 /// How long a shard that failed waits before it is opened again, the first time.
 const BACK_OFF: Duration = Duration::from_millis(100);
 /// And at most.
@@ -45,7 +44,7 @@ pub enum ShardsMessage {
         /// Which.
         shard: ShardId,
     },
-    /// Have all shards look at what waits for time to pass.
+    /// Have the next part of the shards look at what waits for time to pass.
     Sweep,
     /// Append what is in flight everywhere, and give all shards up.
     Close {
@@ -64,6 +63,8 @@ pub struct ShardsState {
     /// In their order, so that what happens in a simulation happens again.
     shards: BTreeMap<ShardId, ActorRef<ShardMessage>>,
     failures: HashMap<ShardId, (u32, Instant)>,
+    /// Counts the ticks, to take the parts in turn.
+    ticks: u16,
     closing: Option<oneshot::Sender<()>>,
 }
 
@@ -78,7 +79,7 @@ impl Actor for Shards {
         }
         let sweeper = me.clone();
         tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(SWEEP);
+            let mut ticks = tokio::time::interval(TICK);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
             loop {
                 ticks.tick().await;
@@ -92,6 +93,7 @@ impl Actor for Shards {
             actors: HashMap::new(),
             shards: BTreeMap::new(),
             failures: HashMap::new(),
+            ticks: 0,
             closing: None,
         })
     }
@@ -104,12 +106,7 @@ impl Actor for Shards {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ShardsMessage::Open { shard } => state.open(&me, shard).await?,
-            ShardsMessage::Sweep => {
-                for actor in state.shards.values() {
-                    // One that has just failed is opened again, and swept then.
-                    actor.cast(ShardMessage::Sweep).ok();
-                }
-            }
+            ShardsMessage::Sweep => state.sweep(),
             ShardsMessage::Close { reply } => state.close(reply),
         }
         Ok(())
@@ -140,6 +137,19 @@ impl ShardsState {
         self.actors.insert(actor.get_id(), shard);
         self.shards.insert(shard, actor);
         Ok(())
+    }
+
+    /// Sweeps the shards of the next part that are due.
+    fn sweep(&mut self) {
+        self.ticks = self.ticks.wrapping_add(1);
+        for (shard, actor) in &self.shards {
+            if shard.0 % PARTS == self.ticks % PARTS
+                && self.node.shard(*shard).is_some_and(|shared| shared.sweeping.is_due())
+            {
+                // One that has just failed is opened again, and swept then.
+                actor.cast(ShardMessage::Sweep).ok();
+            }
+        }
     }
 
     /// A shard has failed: its ownership is over, and it is opened again after a while.

@@ -39,16 +39,20 @@ async fn live(seed: u64) -> (usize, u64) {
     let mut devices: Vec<Device> = (1..=2).map(Device::new).collect();
     for _ in 0..STEPS {
         match chance.below(20) {
-            0..8 => log.append(&node.streams, chance.below(STREAMS.len() as u64) as usize).await,
+            0..8 => log.append(&node, chance.below(STREAMS.len() as u64) as usize),
             8..14 => {
                 let device = chance.below(2) as usize;
                 devices[device].act(&node, &mut chance).await;
             }
             14..18 => tokio::time::sleep(Duration::from_millis(chance.below(20_000))).await,
-            18 => match chance.below(4) {
+            18 => match chance.below(6) {
                 0 => node.fail_dead_letters().await,
                 1 => node.fail_sweeper().await,
                 2 => devices[chance.below(2) as usize].panic(),
+                3 | 4 => {
+                    let (number, count) = (chance.below(STREAMS.len() as u64) as usize, chance.below(4));
+                    node.fail_streams(number, &log, count).await;
+                }
                 _ => disk.fail_next_writes(chance.below(4)),
             },
             _ if chance.below(4) == 0 => {

@@ -259,6 +259,32 @@ fn two_equal_keys_with_late_facts_have_one_effect() {
 }
 
 #[test]
+fn what_views_answer_too_late_for_the_caller_is_told_by_the_key() {
+    on_a_node(1, Weather::FINE, LedgerConfig::default(), |world, ledger| async move {
+        let (payer, payee) = (person(1), person(2));
+        known(&ledger, payer.account, deposit(payer, 1_000, "in")).await.unwrap();
+        // Longer than a caller waits.
+        world.lock().weather = Weather { slow: 100, slow_least_ms: 12_000, slow_ms: 12_000, ..Weather::FINE };
+        let moving = tokio::spawn(move_the_position(ledger.clone(), person(3)));
+        let pay = || ledger.submit(payer.account, transfer(payer, payee, 100, "pay"));
+        let answers = join_all([pay(), pay(), pay()]).await;
+        for answer in &answers {
+            assert!(matches!(answer, Err(CommandError::Unknown)), "nobody says that it failed: {answer:?}");
+        }
+        // Others ask meanwhile, each for as long as they wait; the answers to the first come late, to nobody.
+        let again = pay().await;
+        world.lock().weather = Weather::FINE;
+        let told = known(&ledger, payer.account, transfer(payer, payee, 100, "pay")).await.unwrap();
+        moving.abort();
+        if let Ok(again) = again {
+            assert_eq!(again.event, told.event);
+        }
+        assert!(known(&ledger, payer.account, transfer(payer, payee, 100, "pay")).await.unwrap().replayed);
+        assert_eq!((balance(&ledger, payer).await, balance(&ledger, payee).await), (900, 100));
+    });
+}
+
+#[test]
 fn a_hundred_submits_of_one_key_have_one_effect() {
     let weather = Weather { slow: 50, slow_least_ms: 1, slow_ms: 20, append_ms: 20, ..Weather::FINE };
     on_a_node(2, weather, LedgerConfig::default(), |_, ledger| async move {

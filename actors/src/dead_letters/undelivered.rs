@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use domain::delivery::person::{DevicePlace, first_unapplied};
 use domain::delivery::{Cause, Class};
 use domain::ids::{DeviceId, UserId};
 use domain::time::Timestamp;
@@ -88,7 +89,9 @@ impl Undelivered {
             .find(|letter| letter.covers(first) && (letter.reason == died.reason || letter.reason != Reason::Deadline));
         let is_full = letters.len() >= OPEN_MAX;
         let near = |letter: &&DeadLetter| {
-            letter.offsets.is_some_and(|(_, end)| end < first && (is_full || end.saturating_add(1) == first))
+            // A person has one letter a stream, whatever lies between.
+            died.reason == Reason::Deadline
+                || letter.offsets.is_some_and(|(_, end)| end < first && (is_full || end.saturating_add(1) == first))
         };
         let known = told.or_else(|| letters.iter().rev().filter(same).find(near));
         let letter = match known.cloned() {
@@ -119,21 +122,23 @@ impl Undelivered {
         applied: &Applied,
         at: Timestamp,
     ) -> Result<(), Error> {
-        for letter in self.deliveries.open_dead_letters(user, stream).await? {
+        let letters = self.deliveries.open_dead_letters(user, stream).await?;
+        // The device's place passed what it gave up: that is not applied unless it is named.
+        let gave_up = letters.iter().filter(|letter| letter.device == device && letter.reason != Reason::Deadline);
+        let dead: Vec<_> = gave_up.filter_map(|letter| letter.offsets).collect();
+        let mut named = applied.offsets.clone();
+        named.sort_unstable();
+        for letter in letters {
             let Some((first, last)) = letter.offsets else { continue };
             let is_for_person = letter.reason == Reason::Deadline;
             if !is_for_person && letter.device.is_some() && letter.device != device {
                 continue;
             }
-            let mut next = first;
-            if let Some((before, after)) = applied.cursor.filter(|_| is_for_person)
-                && before < next
-            {
-                next = next.max(after.saturating_add(1));
-            }
-            while next <= last && applied.offsets.contains(&next) {
-                next = next.saturating_add(1);
-            }
+            // Where the place stood beyond the letter before, it says nothing new.
+            let moved = applied.cursor.filter(|(before, _)| is_for_person && *before < first);
+            let upto = moved.map_or(0, |(_, after)| after);
+            let place = DevicePlace { upto, also: named.clone(), dead: dead.clone(), counts: false };
+            let next = first_unapplied(&[place], first).min(last.saturating_add(1));
             if next == first {
                 continue;
             }
@@ -145,11 +150,11 @@ impl Undelivered {
                 last_at: letter.last_at.max(at),
                 ..letter
             };
-            tracing::info!(letter = %letter.id, resolved, "a message of a dead letter was applied");
+            tracing::debug!(letter = %letter.id, resolved, "a message of a dead letter was applied");
             let again = letter.redrive;
             self.deliveries.put_dead_letter(letter.clone()).await?;
             if again {
-                self.streams.offer(&letter);
+                self.streams.offer(&letter, false);
             }
         }
         Ok(())
@@ -163,7 +168,7 @@ impl Undelivered {
         }
         let letter = DeadLetter { redrive: true, last_at: letter.last_at.max(at), ..letter };
         self.deliveries.put_dead_letter(letter.clone()).await?;
-        self.streams.offer(&letter);
+        self.streams.offer(&letter, true);
         Ok(letter)
     }
 }

@@ -121,7 +121,7 @@ impl Lane {
         match &mut self.mode {
             Mode::Live if offset == self.next => {
                 if self.window.room(at.policy) == 0 {
-                    self.mode = Mode::Paused;
+                    self.leave_live(Mode::Paused);
                     return Offered::Later;
                 }
                 if !self.fits(message, at.policy, queue) {
@@ -134,7 +134,7 @@ impl Lane {
                 Offered::Sent
             }
             Mode::Live if offset > self.next => {
-                self.mode = Mode::Behind { buffer: VecDeque::from([(offset, message.clone())]) };
+                self.leave_live(Mode::Behind { buffer: VecDeque::from([(offset, message.clone())]) });
                 Offered::Behind
             }
             Mode::Behind { buffer } if offset >= self.next => {
@@ -166,6 +166,12 @@ impl Lane {
         Offered::Shed
     }
 
+    /// Goes on in another mode. What was let go and is not said yet is read instead.
+    fn leave_live(&mut self, mode: Mode) {
+        self.mode = mode;
+        self.next = self.shed.take().unwrap_or(self.next);
+    }
+
     fn send(&mut self, offset: u64, message: Bytes, at: At<'_>, queue: &mut Queue) -> Pushed {
         self.next = offset.saturating_add(1);
         self.window.sent(offset, at.policy, at.now, at.jitter);
@@ -190,7 +196,6 @@ impl Lane {
     pub(crate) fn skip_to(&mut self, to: u64, gap: Bytes, queue: &mut Queue) {
         if to >= self.next {
             self.next = to.saturating_add(1);
-            self.shed = None;
             queue.push(gap);
         }
     }
@@ -219,7 +224,7 @@ impl Lane {
     pub(crate) fn fall_behind(&mut self) -> bool {
         let was_live = matches!(self.mode, Mode::Live);
         if was_live {
-            self.mode = Mode::Behind { buffer: VecDeque::new() };
+            self.leave_live(Mode::Behind { buffer: VecDeque::new() });
         }
         was_live
     }

@@ -119,6 +119,23 @@ impl Queue {
         Taken::Batch(batch)
     }
 
+    /// Has `write` take the frame, if there is one only and no end; what it answers is left.
+    pub(super) fn write_only(&mut self, write: impl FnOnce(Bytes) -> Option<Bytes>) {
+        if self.frames.len() != 1 || self.end.is_some() {
+            return;
+        }
+        let Some(frame) = std::mem::take(&mut self.frames).pop_front() else { return };
+        self.queued_bytes = 0;
+        if let Some(left) = write(frame) {
+            self.append(left);
+        }
+    }
+
+    /// Whether nothing is queued and no end is decided.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.frames.is_empty() && self.end.is_none()
+    }
+
     pub(super) fn end(&self) -> Option<End> {
         self.end
     }

@@ -11,6 +11,7 @@ use storage::Error;
 use storage::encoding::RoomItem;
 use storage::journal::Slot;
 
+use crate::dead_letters::Failure;
 use crate::room::{Room, RoomArgs, RoomMessage};
 use crate::room_shard::core::{AsOf, Push};
 use crate::room_shard::loading::Loaded;
@@ -148,6 +149,7 @@ impl Open {
         self.fold.quarantined.insert(room);
         let at = self.shared.now();
         self.own(RoomShardEvent::Quarantined { room, at });
+        self.shared.hall.dead_letters.report(Failure::RoomQuarantined { room, error: error.to_owned() }, at);
     }
 
     /// Journals an event of the shard itself. A shard that is stopping needs it no more.

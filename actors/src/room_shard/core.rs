@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use domain::ids::{RoomId, ShardId};
-use domain::room::{BrokenRoom, MessageKey, Original, Past, Room, RoomChange, RoomEvent};
+use domain::room::{BrokenRoom, Room};
 use domain::time::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use ractor::{ActorId, ActorRef};
@@ -27,8 +27,13 @@ use crate::room_shard::directory::{Activation, Directory};
 use crate::room_shard::index::Index;
 use crate::room_shard::loading::Loaded;
 use crate::room_shard::tail::{Tail, TailRecord};
-use crate::rooms::call::{Answered, RoomCallError, RoomReply, Stale};
+use crate::rooms::call::{Answered, RoomCallError, RoomReply};
 use crate::rooms::hall::Hall;
+use crate::sweeping::Sweeping;
+
+mod reading;
+
+pub(crate) use reading::AsOf;
 
 /// When a caller that was told `busy` should come back.
 pub(crate) const RETRY_SOON: Duration = Duration::from_millis(200);
@@ -82,15 +87,6 @@ pub(crate) struct Push {
 #[error("the activation is closed")]
 pub(crate) struct Closed;
 
-/// What is known of a message without the views.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Recent {
-    /// The message.
-    pub original: Option<Original>,
-    /// Whether it was deleted.
-    pub deleted: bool,
-}
-
 /// What is under the lock.
 struct Core {
     /// Whether this ownership of the shard takes pushes.
@@ -128,6 +124,8 @@ pub(crate) struct RoomShared {
     /// All pushes up to this are durable.
     durable: AtomicU64,
     position: watch::Sender<Slot>,
+    /// When the shard is swept next.
+    pub(crate) sweeping: Sweeping,
 }
 
 impl RoomShared {
@@ -164,6 +162,7 @@ impl RoomShared {
             core: Mutex::new(core),
             durable: AtomicU64::new(0),
             position,
+            sweeping: Sweeping::new(),
         }
     }
 
@@ -341,15 +340,6 @@ impl RoomShared {
 
     // ---- the tail ----------------------------------------------------------------------------------------
 
-    /// What is read from views from now on has everything up to this. What came after it stays in the
-    /// tail until the reading is over, if the tail has room.
-    pub(crate) fn as_of(self: &Arc<Self>) -> AsOf {
-        let mut core = self.core.lock();
-        let slot = core.projected;
-        *core.readers.entry(slot).or_default() += 1;
-        AsOf { shared: Arc::clone(self), slot }
-    }
-
     /// Wakes when the position moves.
     pub(crate) fn position_changes(&self) -> watch::Receiver<Slot> {
         self.position.subscribe()
@@ -398,45 +388,6 @@ impl RoomShared {
         }
     }
 
-    /// The room's events in the tail with an offset above `after`, at most `limit`.
-    pub(crate) fn tail_events(&self, room: RoomId, after: u64, limit: usize) -> Vec<Arc<RoomEvent>> {
-        self.core.lock().tail.events(room, after, limit)
-    }
-
-    /// What a key did, of what is not in the views.
-    ///
-    /// # Errors
-    /// The tail has moved past `as_of`.
-    pub(crate) fn join_key(&self, as_of: Slot, key: MessageKey) -> Result<Option<Past>, Stale> {
-        let core = self.core.lock();
-        if core.tail.through() > as_of { Err(Stale) } else { Ok(core.index.past(key)) }
-    }
-
-    /// What is known of a message that is not in the views, or was deleted since; as [`Self::join_key`].
-    pub(crate) fn join_message(&self, as_of: Slot, room: RoomId, offset: u64) -> Result<Recent, Stale> {
-        let core = self.core.lock();
-        if core.tail.through() > as_of {
-            return Err(Stale);
-        }
-        let mut recent = Recent::default();
-        let queued = core.queue.iter().flat_map(|queued| &queued.items).filter_map(|item| match item {
-            RoomItem::Event(event) => Some(event),
-            RoomItem::Shard(_) | RoomItem::Snapshot(_) => None,
-        });
-        let events = core.tail.records().flat_map(|record| record.events()).chain(queued);
-        for event in events.filter(|event| event.room == room) {
-            match &event.change {
-                RoomChange::Published { expires_at, .. } if event.offset == offset => {
-                    let (by, expires_at) = (event.meta.origin.by.principal, *expires_at);
-                    recent.original = Some(Original { by, expires_at, deleted: false });
-                }
-                RoomChange::Deleted { of } if *of == offset => recent.deleted = true,
-                _ => {}
-            }
-        }
-        Ok(recent)
-    }
-
     /// Ends this ownership: nothing is pushed any more, and who waits is told that nobody knows.
     pub(crate) fn stop(&self) {
         let mut core = self.core.lock();
@@ -452,32 +403,6 @@ impl RoomShared {
 
 /// A room as it was found, or why it cannot be.
 type Found = Result<Arc<Room>, BrokenRoom>;
-
-/// A reading of views under way, and the slot that they had when it began.
-pub struct AsOf {
-    shared: Arc<RoomShared>,
-    /// The slot.
-    pub(crate) slot: Slot,
-}
-
-impl std::fmt::Debug for AsOf {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "AsOf({})", self.slot.0)
-    }
-}
-
-impl Drop for AsOf {
-    fn drop(&mut self) {
-        let mut core = self.shared.core.lock();
-        if let Some(readers) = core.readers.get_mut(&self.slot) {
-            *readers -= 1;
-            if *readers == 0 {
-                core.readers.remove(&self.slot);
-                self.shared.trim(core);
-            }
-        }
-    }
-}
 
 impl Core {
     /// Adds a push to the queue, and indexes its events. Answers its place.

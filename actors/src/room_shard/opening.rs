@@ -8,6 +8,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use storage::encoding::{self, RoomItem};
 use storage::journal::{Append, Hash, JournalKey, Opened, Record, Slot, Space, StoredRecord};
 use storage::views::Position;
+use tokio::time::Instant;
 
 use crate::clock::ShardClock;
 use crate::room_projector::RoomProjector;
@@ -39,7 +40,7 @@ pub(super) async fn open(me: &ActorRef<RoomShardMessage>, args: &RoomShardArgs) 
     // the next message.
     let events = shared.unprojected().iter().flat_map(|record| record.events().cloned()).collect::<Vec<_>>();
     if !events.is_empty() {
-        hall.publisher.publish(args.id, &events);
+        hall.publisher.publish(args.id, last, &events);
     }
     let (projector, _) = Actor::spawn_linked(None, RoomProjector, Arc::clone(&shared), me.get_cell()).await?;
     Ok(Open {
@@ -51,7 +52,7 @@ pub(super) async fn open(me: &ActorRef<RoomShardMessage>, args: &RoomShardArgs) 
         last_at,
         flight: None,
         failures: HashMap::new(),
-        sweeps: 0,
+        looked_at: Instant::now(),
         uses: VecDeque::new(),
         closing: Vec::new(),
         projector,

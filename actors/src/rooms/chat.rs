@@ -274,25 +274,42 @@ impl Chat {
     /// As [`Self::state`].
     pub async fn shown(&self, room: RoomId, events: Vec<Arc<RoomEvent>>, now: Timestamp) -> Result<Vec<Shown>, Error> {
         let offsets = || events.iter().filter(|event| event.change.is_message()).map(|event| event.offset);
-        let (Some(first), Some(last)) = (offsets().min(), offsets().max()) else {
-            return Ok(events.into_iter().map(|event| Shown { event, now: Showing::AsSaid }).collect());
+        let redactions = match (offsets().min(), offsets().max()) {
+            (Some(first), Some(last)) => self.redactions(room, first, last).await?,
+            _ => BTreeMap::new(),
         };
-        let redactions = self.redactions(room, first, last).await?;
         let mut shown = Vec::with_capacity(events.len());
         for event in events {
-            let now = match redactions.get(&event.offset) {
-                _ if !event.change.is_message() => Showing::AsSaid,
+            let showing = match &event.change {
+                RoomChange::Edited { of, .. } => self.edit_now(room, *of, &redactions).await?,
+                change if !change.is_message() => Showing::AsSaid,
                 _ if event.is_expired(now) => Showing::Expired,
-                None => Showing::AsSaid,
-                Some(RedactionCell { deleted: true, .. }) => Showing::Deleted,
-                Some(RedactionCell { by, .. }) => match self.events_from(room, by.saturating_sub(1), 1).await?.pop() {
-                    Some(edit) if edit.offset == *by => Showing::Edited(edit),
-                    _ => Showing::AsSaid,
-                },
+                _ => self.message_now(room, redactions.get(&event.offset)).await?,
             };
-            shown.push(Shown { event, now });
+            shown.push(Shown { event, now: showing });
         }
         Ok(shown)
+    }
+
+    /// What a message says now.
+    async fn message_now(&self, room: RoomId, became: Option<&RedactionCell>) -> Result<Showing, Error> {
+        Ok(match became {
+            None => Showing::AsSaid,
+            Some(RedactionCell { deleted: true, .. }) => Showing::Deleted,
+            Some(RedactionCell { by, .. }) => match self.events_from(room, by.saturating_sub(1), 1).await?.pop() {
+                Some(edit) if edit.offset == *by => Showing::Edited(edit),
+                _ => Showing::AsSaid,
+            },
+        })
+    }
+
+    /// What an edit shows now: its words go with the message.
+    async fn edit_now(&self, room: RoomId, of: u64, known: &BTreeMap<u64, RedactionCell>) -> Result<Showing, Error> {
+        let became = match known.get(&of) {
+            Some(became) => Some(*became),
+            None => self.redactions(room, of, of).await?.remove(&of),
+        };
+        Ok(if became.is_some_and(|became| became.deleted) { Showing::Deleted } else { Showing::AsSaid })
     }
 
     /// What became of the messages from `first` to `last`.

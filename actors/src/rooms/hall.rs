@@ -6,11 +6,12 @@ use std::sync::atomic::AtomicUsize;
 use arc_swap::ArcSwapOption;
 use domain::ids::{RoomId, ShardCount, ShardId};
 use domain::room::RoomEvent;
-use storage::journal::Journal;
+use storage::journal::{Journal, Slot};
 use storage::views::Views;
 use tokio::sync::{Semaphore, watch};
 
 use crate::clock::WallClock;
+use crate::dead_letters::DeadLetterBox;
 use crate::node::Opening;
 use crate::room_shard::core::RoomShared;
 use crate::rooms::config::RoomsConfig;
@@ -26,9 +27,9 @@ pub struct RoomStores {
 
 /// Who hears of durable events of rooms.
 pub trait RoomPublisher: Send + Sync + 'static {
-    /// The events became durable, in this order; those of one room in the order of their offsets. A shard
-    /// that opens again may say some again, and leaves none out. Must not block.
-    fn publish(&self, shard: ShardId, events: &[Arc<RoomEvent>]);
+    /// The events became durable, in this order; those of one room in the order of their offsets, the last of them in
+    /// `slot` of the shard's journal. A shard that opens again may say some again, and leaves none out. Must not block.
+    fn publish(&self, shard: ShardId, slot: Slot, events: &[Arc<RoomEvent>]);
 }
 
 /// What all actors of a node's rooms share.
@@ -43,6 +44,8 @@ pub struct Hall {
     pub stores: RoomStores,
     /// Who hears of durable events.
     pub publisher: Arc<dyn RoomPublisher>,
+    /// Where a room that is quarantined is reported.
+    pub dead_letters: DeadLetterBox,
     /// Places of commands in flight.
     pub commands: Arc<Semaphore>,
     /// Bytes of durable records that views do not have yet.
@@ -61,16 +64,22 @@ impl Hall {
         clock: Arc<dyn WallClock>,
         stores: RoomStores,
         publisher: Arc<dyn RoomPublisher>,
+        dead_letters: DeadLetterBox,
     ) -> Self {
         let commands = Arc::new(Semaphore::new(config.commands_max));
         let routes = shards.shards().map(|_| ArcSwapOption::empty()).collect();
         let (tail_bytes, opening) = (AtomicUsize::new(0), watch::Sender::default());
-        Self { shards, config, clock, stores, publisher, commands, tail_bytes, opening, routes }
+        Self { shards, config, clock, stores, publisher, dead_letters, commands, tail_bytes, opening, routes }
     }
 
     /// The shard of a room.
     pub fn shard_of(&self, room: RoomId) -> ShardId {
         room.route().shard(self.shards)
+    }
+
+    /// The slot up to which views have a shard's records; the first before any, or if it is not open here.
+    pub(crate) fn projected(&self, shard: ShardId) -> Slot {
+        self.shard(shard).map_or(Slot(0), |shared| *shared.position_changes().borrow())
     }
 
     /// The open ownership of a shard, if it is open here.

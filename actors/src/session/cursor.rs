@@ -1,7 +1,7 @@
 //! A device's durable place in a stream: what it has applied.
 //!
 //! Costs at most one write every two seconds and one at the end. After a crash a device hears at most
-//! two seconds again; it never skips.
+//! that and the half second between two looks again; it never skips.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::session::SessionContext;
 
-/// The least time between two writes of one device's cursor.
+/// The least time between two writes of one device's place.
 const WRITE_EVERY: Duration = Duration::from_secs(2);
 
 /// A device's place in one stream.
@@ -48,23 +48,25 @@ impl DeviceCursor {
         self.written = from;
     }
 
-    /// The device has applied all up to `upto`. Written at once if the last write is long ago.
-    pub(super) async fn applied(&mut self, context: &SessionContext, upto: u64) {
-        self.applied = self.applied.max(upto);
-        if self.written_at.is_none_or(|at| at.elapsed() >= WRITE_EVERY) {
-            self.write(context, None).await;
+    /// Writes what was applied, up to `upto` if that is further, if the last write is long ago. `false` if something is
+    /// left to be written.
+    pub(super) async fn write_if_due(&mut self, context: &SessionContext, upto: Option<u64>) -> bool {
+        self.applied = self.applied.max(upto.unwrap_or(0));
+        if self.written_at.is_some_and(|at| at.elapsed() < WRITE_EVERY) {
+            return self.applied <= self.written;
         }
+        self.write(context, None).await
     }
 
-    /// Writes what was applied, up to `upto` if that is further.
-    pub(super) async fn write(&mut self, context: &SessionContext, upto: Option<u64>) {
+    /// Writes what was applied, up to `upto` if that is further. `false` if the store did not take it: the device hears
+    /// again what it has applied, if nobody tries again.
+    pub(super) async fn write(&mut self, context: &SessionContext, upto: Option<u64>) -> bool {
         self.applied = self.applied.max(upto.unwrap_or(0));
-        if self.applied > self.written
-            && let Err(error) = self.put(context).await
-        {
-            // The device hears again what it has applied: that is all that is lost.
-            tracing::warn!(%error, "a cursor was not written");
+        if self.applied <= self.written {
+            return true;
         }
+        let put = self.put(context).await;
+        put.inspect_err(|error| tracing::warn!(%error, "a cursor was not written")).is_ok()
     }
 
     async fn put(&mut self, context: &SessionContext) -> Result<(), Error> {

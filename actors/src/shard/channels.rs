@@ -225,6 +225,11 @@ impl Channels {
         !self.fresh.is_empty()
     }
 
+    /// Whether nothing is on its way, nobody waits and nothing is to be noted.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.credits.is_empty() && self.fresh.is_empty() && self.patience.is_empty() && self.late.is_empty()
+    }
+
     /// Answers the callers whose patience is over: their transfers are pending.
     pub(crate) fn lose_patience(&mut self, now: Instant) {
         while let Some((_, channel)) = self.patience.pop_front_if(|(until, _)| *until <= now) {

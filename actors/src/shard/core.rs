@@ -28,6 +28,7 @@ use crate::shard::channels::Channels;
 use crate::shard::directory::{Activation, Directory};
 use crate::shard::index::Index;
 use crate::shard::tail::{Tail, TailRecord};
+use crate::sweeping::Sweeping;
 
 mod admission;
 mod lives;
@@ -128,6 +129,8 @@ pub(crate) struct Shared {
     /// All pushes up to this are durable.
     durable: AtomicU64,
     position: watch::Sender<Slot>,
+    /// When the shard is swept next.
+    pub(crate) sweeping: Sweeping,
 }
 
 /// A push was refused: the life that made it has ended, or the shard has.
@@ -187,6 +190,7 @@ impl Shared {
             core: Mutex::new(core),
             durable: AtomicU64::new(0),
             position,
+            sweeping: Sweeping::new(),
         }
     }
 

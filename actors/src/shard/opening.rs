@@ -17,6 +17,7 @@ use crate::projector::{Projector, ProjectorArgs};
 use crate::shard::appending::single;
 use crate::shard::core::Shared;
 use crate::shard::tail::{Tail, TailRecord};
+use crate::shard::telling::publish;
 use crate::shard::{Open, ShardArgs, ShardMessage};
 use crate::shards::Impossible;
 
@@ -52,6 +53,10 @@ pub(super) async fn open(me: &ActorRef<ShardMessage>, args: &ShardArgs) -> Resul
     let (projector, _) = Actor::spawn_linked(None, Projector, projector_args, me.get_cell()).await?;
     shared.suspended.store(ledger.suspense.len(), std::sync::atomic::Ordering::Release);
     resume(&shared, &ledger);
+    // What became durable as the last life ended may not have been published: a hole that would stay until the next
+    // event.
+    let unpublished = shared.unprojected(last);
+    publish(&shared, last, unpublished.iter().flat_map(|record| record.items.iter().map(|(_, item)| item)));
     Ok(Open {
         shared,
         ledger,
@@ -65,7 +70,7 @@ pub(super) async fn open(me: &ActorRef<ShardMessage>, args: &ShardArgs) -> Resul
         flight: None,
         failures: std::collections::HashMap::new(),
         resolving: std::collections::BTreeSet::new(),
-        sweeps: 0,
+        looked_at: Instant::now(),
         uses: VecDeque::new(),
         closing: Vec::new(),
         projector,

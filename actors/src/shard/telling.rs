@@ -8,13 +8,14 @@ use domain::ids::ShardId;
 use domain::ledger::{self, Change, ChannelNumber, Credit, DivertReason, Event, ShardEvent};
 use domain::time::Timestamp;
 use storage::encoding::Item;
+use storage::journal::Slot;
 use tokio::time::Instant;
 
 use crate::call::{Effect, Status};
 use crate::dead_letters::Failure;
 use crate::shard::Open;
 use crate::shard::channels::{Ack, Patient};
-use crate::shard::core::{Queued, Subject, Waiter};
+use crate::shard::core::{Queued, Shared, Subject, Waiter};
 
 impl Open {
     /// What a durable event asks of the channels.
@@ -105,15 +106,20 @@ impl Open {
     }
 
     pub(super) fn publish(&self, items: &[Item]) {
-        let events: Vec<_> = (items.iter())
-            .filter_map(|item| match item {
-                Item::Event(event) => Some(Arc::clone(event)),
-                Item::Shard(_) => None,
-            })
-            .collect();
-        if !events.is_empty() {
-            self.shared.node.publisher.publish(self.shared.id, &events);
-        }
+        publish(&self.shared, self.last, items.iter());
+    }
+}
+
+/// Has followers hear of events, the last of which is in `slot`.
+pub(super) fn publish<'a>(shared: &Shared, slot: Slot, items: impl Iterator<Item = &'a Item>) {
+    let events: Vec<_> = items
+        .filter_map(|item| match item {
+            Item::Event(event) => Some(Arc::clone(event)),
+            Item::Shard(_) => None,
+        })
+        .collect();
+    if !events.is_empty() {
+        shared.node.publisher.publish(shared.id, slot, &events);
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! One sweep looks at all of it; nobody has a timer of their own.
 
+use std::time::Duration;
+
 use domain::ids::OperationId;
 use domain::ledger::{By, Command, Opening, Origin, Request};
 use ractor::ActorRef;
@@ -14,17 +16,17 @@ use crate::call::Reply;
 use crate::metrics;
 use crate::projector::ProjectorMessage;
 use crate::shard::{Open, ShardMessage};
+use crate::sweeping::Waiting;
 
 /// The most holds that one sweep lets expire: the rest is due at the next.
 const EXPIRIES_MAX: usize = 256;
 
-/// Sweeps between two looks for idle accounts and for settled credits that no record took along.
-const SWEEPS_A_SECOND: u64 = 10;
+/// How often it is looked for idle accounts and for settled credits that no record took along.
+const SELDOM: Duration = Duration::from_secs(1);
 
 impl Open {
-    /// Looks at all that waits for time to pass. Called ten times a second.
+    /// Looks at all that waits for time to pass, and says when it is to be called again.
     pub(super) fn sweep(&mut self, me: &ActorRef<ShardMessage>) -> Result<(), Error> {
-        self.sweeps += 1;
         let now = Instant::now();
         let node = &self.shared.node;
         self.shared.channels.lock().lose_patience(now);
@@ -39,12 +41,33 @@ impl Open {
         self.expire();
         self.project_if_due();
         self.project_if_waiting();
-        if self.sweeps.is_multiple_of(SWEEPS_A_SECOND) {
+        if now.duration_since(self.looked_at) >= SELDOM {
+            self.looked_at = now;
             self.append_notes(me)?;
             self.passivate(now);
             metrics::shard(&self.shared);
         }
+        self.shared.sweeping.swept(self.waiting());
         Ok(())
+    }
+
+    /// What waits for time to pass.
+    fn waiting(&self) -> Waiting {
+        let is_busy = self.flight.is_some()
+            || self.projecting
+            || !self.closing.is_empty()
+            || self.shared.has_queued()
+            || self.shared.tail().2.is_some()
+            || !self.shared.channels.lock().is_at_rest();
+        if is_busy {
+            return Waiting::Now;
+        }
+        let next = self.ledger.timers.first().map(|(at, _)| at.since(self.shared.node.clock.now()));
+        match next {
+            Some(wait) if wait.is_zero() => Waiting::Now,
+            _ if self.shared.directory(|directory| directory.len()) > 0 => Waiting::Live,
+            next => Waiting::For(next.unwrap_or(Duration::MAX)),
+        }
     }
 
     /// Wakes accounts whose holds are over.
@@ -96,7 +119,7 @@ impl Open {
 
     /// Has the projector run when something has waited long enough.
     fn project_if_waiting(&mut self) {
-        let delay = std::time::Duration::from_millis(self.shared.node.config.projection_delay_ms);
+        let delay = Duration::from_millis(self.shared.node.config.projection_delay_ms);
         let now = self.shared.node.clock.now();
         if self.shared.tail().2.is_some_and(|record| now.since(record.at) >= delay) {
             self.project();

@@ -4,16 +4,19 @@
 //! what of that is unacknowledged, stands in its [`Lane`]; reading for one that is behind is in [`super::reading`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
-use domain::delivery::{Ack, Acked, Class, Nacked, Policy, Progress, Swept, Verdict};
+use domain::delivery::{Ack, Acked, Class, Nacked, Policy, Progress, Seen, Swept, Verdict};
 use domain::ids::{DeviceId, UserId};
-use protocol::frame::server::Gap;
+use protocol::code::Code;
+use protocol::frame::server::{ErrorFrame, Gap};
 use protocol::frame::{GapReason, ServerFrame};
 
+use crate::deadlines::owed::Step;
 use crate::outbox::lane::{At, Heard, Lane, Offered, Spliced};
 use crate::outbox::{CloseCode, Outbox, Queue, Slot, frame};
+use crate::streams::LivePlace;
 use crate::streams::pace::Pace;
 use crate::streams::topic::Topic;
 
@@ -26,12 +29,25 @@ pub struct Follower {
     pub device: Option<DeviceId>,
 }
 
+/// What became of messages that were offered.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pushes {
+    /// So many are in the outbox.
+    pub(super) sent: u64,
+    /// So many were let go under pressure.
+    pub(super) shed: u64,
+    /// The follower has fallen behind, and must be brought up.
+    pub(super) behind: bool,
+}
+
 /// One follower of one stream.
 pub struct Follow {
     topic: Arc<Topic>,
     follower: Follower,
     outbox: Arc<Outbox>,
     slot: Slot,
+    /// The offset after which it began to hear.
+    start: AtomicU64,
     cancelled: AtomicBool,
     /// Dead letters may tell of messages of the stream.
     dead: AtomicBool,
@@ -41,8 +57,8 @@ impl Follow {
     /// A follower that is to hear all after `after`, and is behind. Nothing if the connection follows too much.
     pub(super) fn new(topic: Arc<Topic>, follower: Follower, outbox: Arc<Outbox>, after: u64) -> Option<Arc<Self>> {
         let slot = outbox.open(Lane::new(topic.class, after))?;
-        let (cancelled, dead) = (AtomicBool::new(false), AtomicBool::new(false));
-        Some(Arc::new(Self { topic, follower, outbox, slot, cancelled, dead }))
+        let (start, cancelled, dead) = (AtomicU64::new(after), AtomicBool::new(false), AtomicBool::new(false));
+        Some(Arc::new(Self { topic, follower, outbox, slot, start, cancelled, dead }))
     }
 
     /// What it follows.
@@ -62,6 +78,7 @@ impl Follow {
 
     /// Starts at another offset. Only before [`super::Streams::begin`].
     pub fn start_after(&self, after: u64) {
+        self.start.store(after, Ordering::Release);
         self.lane(|lane, _| lane.start_after(after));
     }
 
@@ -73,6 +90,23 @@ impl Follow {
     /// The place of the device, as far as this connection knows.
     pub fn cursor(&self) -> Option<u64> {
         self.lane(|lane, _| lane.window.cursor())
+    }
+
+    /// How far it is, by its own acknowledgements: where it began says nothing of what was applied.
+    pub(super) fn place(&self) -> Option<LivePlace> {
+        let (cursor, also) = self.lane(|lane, _| (lane.window.cursor(), lane.window.applied_beyond()))?;
+        let upto = if cursor > self.start.load(Ordering::Acquire) { cursor } else { 0 };
+        Some(LivePlace { device: self.follower.device, upto, also })
+    }
+
+    /// Where a message stands that was sent and is not done with.
+    pub(super) fn seen(&self, offset: u64) -> Option<Seen> {
+        self.lane(|lane, _| lane.redriven.seen(offset).or_else(|| lane.window.seen(offset))).flatten()
+    }
+
+    /// What its steps are of.
+    pub(super) fn step(&self) -> Step {
+        Step { user: self.follower.user, device: self.follower.device, stream: self.topic.stream }
     }
 
     /// Messages that are not acknowledged.
@@ -90,15 +124,25 @@ impl Follow {
         self.dead.load(Ordering::Acquire)
     }
 
-    /// Offers a message that was given up as attempt `attempt`. `true` if it is to be sent now; one that is on its way
-    /// is hurried instead, and one that is yet to come comes.
-    pub(super) fn offer_again(&self, offset: u64, attempt: u32, pace: &Pace, policy: &Policy) -> bool {
+    /// Offers a message that was given up as attempt `attempt`. Answers which attempt is to be sent now; one that is on
+    /// its way is hurried instead, one that is yet to come comes, and one that is offered already is sent again only
+    /// `anew`.
+    pub(super) fn offer_again(
+        &self,
+        offset: u64,
+        attempt: u32,
+        anew: bool,
+        pace: &Pace,
+        policy: &Policy,
+    ) -> Option<u32> {
         let (now, jitter) = (pace.now(), pace.jitter());
         let offered = self.lane(|lane, _| {
-            let is_to_come = offset > lane.heard();
-            !is_to_come && !lane.window.hurry(offset, now) && lane.redriven.offer(offset, attempt, policy, now, jitter)
+            if offset > lane.heard() || lane.window.hurry(offset, now) {
+                return None;
+            }
+            lane.redriven.offer(offset, attempt, anew, policy, now, jitter)
         });
-        offered.unwrap_or(false)
+        offered.flatten()
     }
 
     /// Hears nothing more.
@@ -107,8 +151,20 @@ impl Follow {
         self.outbox.shut(self.slot);
     }
 
+    /// Tells the client that it may not hear the stream any more.
+    pub(super) fn say_put_out(&self) {
+        let stream = Some(self.topic.name.clone());
+        let error = ServerFrame::Error(ErrorFrame { stream, ..ErrorFrame::of(Code::NotAMember) });
+        self.lane(|_, queue| queue.push(frame::text(&error.encode())));
+    }
+
+    /// Whether it hears nothing more, though its connection may go on.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+
     pub(super) fn is_over(&self) -> bool {
-        self.cancelled.load(Ordering::Acquire) || self.outbox.is_closed()
+        self.is_cancelled() || self.outbox.is_closed()
     }
 
     /// Bytes that wait in the connection's outbox.
@@ -130,10 +186,24 @@ impl Follow {
         frame::text(&ServerFrame::Gap(Gap { stream: self.topic.name.clone(), from, to, reason }).encode())
     }
 
-    /// Offers a message as it is published.
-    pub(super) fn push(&self, offset: u64, message: &Bytes, at: At<'_>) -> Offered {
+    /// Offers messages as they are published, in order.
+    pub(super) fn push(&self, run: &[(u64, Bytes)], at: At<'_>, at_once: bool) -> Pushes {
         let gap = |from, to| self.gap(from, to, GapReason::Shed);
-        self.lane(|lane, queue| lane.offer(offset, message, at, queue, gap)).unwrap_or(Offered::Later)
+        let offer = |lane: &mut Lane, queue: &mut Queue| {
+            let mut pushes = Pushes::default();
+            for (offset, message) in run {
+                match lane.offer(*offset, message, at, queue, gap) {
+                    Offered::Sent => pushes.sent += 1,
+                    Offered::Shed => pushes.shed += 1,
+                    Offered::Later => {}
+                    Offered::Behind => pushes.behind = true,
+                }
+            }
+            pushes
+        };
+        let pushes =
+            if at_once { self.outbox.lane_at_once(self.slot, offer) } else { self.outbox.lane(self.slot, offer) };
+        pushes.unwrap_or_default()
     }
 
     /// Offers a frame that is no message: nothing is lost with it.
@@ -181,14 +251,24 @@ impl Follow {
         mut on: impl FnMut(Acked),
     ) -> (Progress, bool) {
         let now = pace.now();
+        let has_dead = self.has_dead();
         let acked = self.lane(|lane, _| {
-            let progress = lane.window.ack(ack, now, &mut on);
+            let progress = lane.window.ack(ack, now, |acked| {
+                if has_dead && acked.attempts > 1 {
+                    lane.redriven.note(acked.offset, acked.attempts);
+                }
+                on(acked);
+            });
             if !lane.redriven.is_empty() {
                 lane.redriven.ack(ack, now, &mut on);
             }
             (progress, lane.resume(policy))
         });
-        acked.unwrap_or_default()
+        let (progress, resumes) = acked.unwrap_or_default();
+        if progress.cursor.is_some() && self.follower.device.is_some() {
+            self.outbox.look_soon();
+        }
+        (progress, resumes)
     }
 
     /// Takes a refusal. Answers as [`Self::ack`] does.
@@ -206,6 +286,9 @@ impl Follow {
                 Nacked::Unknown => lane.redriven.nack(offset, after_ms, terminal, policy, now, jitter),
                 known => known,
             };
+            if let Nacked::Dead { attempts } = nacked {
+                lane.redriven.note(offset, attempts);
+            }
             (nacked, lane.resume(policy))
         });
         nacked.unwrap_or((Nacked::Unknown, false))
@@ -215,6 +298,7 @@ impl Follow {
     /// up.
     pub fn pass(&self, offset: u64) {
         self.lane(|lane, _| lane.window.pass(offset));
+        self.outbox.look_soon();
     }
 
     /// Looks what is due. Answers whether the follower is to be brought up because there is room again.
@@ -225,7 +309,17 @@ impl Follow {
             }
             lane.say_shed(policy, queue, |from, to| self.gap(from, to, GapReason::Shed));
             let now = pace.now();
-            let swept = lane.window.sweep(policy, now, || pace.jitter(), &mut on);
+            let swept = lane.window.sweep(
+                policy,
+                now,
+                || pace.jitter(),
+                |verdict| {
+                    if let Verdict::Dead { offset, attempts, .. } = verdict {
+                        lane.redriven.note(offset, attempts);
+                    }
+                    on(verdict);
+                },
+            );
             if !lane.redriven.is_empty() {
                 lane.redriven.sweep(policy, now, || pace.jitter(), &mut on);
             }

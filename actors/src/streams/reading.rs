@@ -36,7 +36,7 @@ enum Step {
 }
 
 /// Reads until nothing is left that was not heard, then goes live; or until the window is full, or it is over.
-pub(super) async fn bring_up(streams: &Streams, follow: &Follow) {
+pub(super) async fn bring_up(streams: &Streams, follow: &Arc<Follow>) {
     let mut wait = OUTBOX_WAIT;
     while !follow.is_over() {
         if follow.outbox_bytes() > OUTBOX_BYTES {
@@ -60,11 +60,16 @@ pub(super) async fn bring_up(streams: &Streams, follow: &Follow) {
 }
 
 /// Reads one page.
-async fn page(streams: &Streams, follow: &Follow) -> Result<Step, Unreadable> {
+async fn page(streams: &Streams, follow: &Arc<Follow>) -> Result<Step, Unreadable> {
     let (topic, policy) = (follow.topic(), streams.policy(follow.class()));
     let heard = follow.heard();
     let room = usize::try_from(follow.room(policy)).unwrap_or(usize::MAX).max(1);
     let messages = topic.source.after(topic, heard, PAGE.min(room)).await?;
+    // Asked after reading: who was put out before any of these became durable is not let in by an older answer.
+    if !topic.source.may_hear(topic, follow.follower().user).await? {
+        streams.put_out(follow);
+        return Ok(Step::End);
+    }
     let Some(first) = messages.first() else {
         return Ok(match follow.splice(streams.at(follow.class())) {
             Spliced::Done => Step::End,

@@ -110,6 +110,16 @@ impl Source for RoomStreams {
         }
         Ok(encoded)
     }
+
+    /// Who left a group, or was put out, hears nothing that was said after it.
+    async fn may_hear(&self, topic: &Topic, user: UserId) -> Result<bool, Unreadable> {
+        if topic.owner.is_some() {
+            return Ok(true);
+        }
+        let state = self.chat.state(RoomId(topic.stream)).await.map_err(unreadable)?;
+        let profile = state.profile.as_ref().filter(|profile| profile.kind.is_of_people());
+        Ok(profile.is_none_or(|profile| profile.is_readable_by(user)))
+    }
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]

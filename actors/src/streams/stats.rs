@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn only_what_is_applied_is_delivered() {
         let stats = Stats::default();
-        let acked = |stage| Acked { offset: 1, stage, attempts: 1, took_ms: 3 };
+        let acked = |stage| Acked { offset: 1, stage, attempts: 1, took_ms: 3, received_at: None };
         stats.acked(Class::Money, &acked(Stage::Received));
         stats.acked(Class::Money, &acked(Stage::Applied));
         stats.sent(Class::Money, 2);

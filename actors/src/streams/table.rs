@@ -43,16 +43,18 @@ impl Table {
         self.follows.fetch_add(1, Ordering::AcqRel);
     }
 
-    pub(super) fn remove(&self, follow: &Arc<Follow>) {
+    /// Answers whether it was there.
+    pub(super) fn remove(&self, follow: &Arc<Follow>) -> bool {
         let stream = follow.topic().stream;
         let mut stripe = self.stripe(stream).lock();
-        let Some(follows) = stripe.get_mut(&stream) else { return };
-        let Some(index) = follows.iter().position(|other| Arc::ptr_eq(other, follow)) else { return };
+        let Some(follows) = stripe.get_mut(&stream) else { return false };
+        let Some(index) = follows.iter().position(|other| Arc::ptr_eq(other, follow)) else { return false };
         Arc::make_mut(follows).swap_remove(index);
         self.follows.fetch_sub(1, Ordering::AcqRel);
         if follows.is_empty() {
             stripe.remove(&stream);
         }
+        true
     }
 
     /// Whether anybody follows the stream.

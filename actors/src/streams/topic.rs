@@ -25,6 +25,13 @@ pub struct Topic {
     pub source: Arc<dyn Source>,
 }
 
+impl Topic {
+    /// Whether its messages are owed to a person: it is one person's own, and each message is acknowledged.
+    pub const fn is_owed(&self) -> bool {
+        self.owner.is_some() && self.class.is_tracked()
+    }
+}
+
 /// One event of a stream, written for all its followers.
 #[derive(Clone, Debug)]
 pub struct Encoded {
@@ -50,6 +57,12 @@ pub trait Source: Send + Sync + 'static {
 
     /// Durable events after an offset, in order and without a hole, at most `limit`.
     async fn after(&self, topic: &Topic, after: u64, limit: usize) -> Result<Vec<Encoded>, Unreadable>;
+
+    /// Whether the person may hear what is durable by now. Of streams whose followers may always, they may.
+    async fn may_hear(&self, topic: &Topic, user: UserId) -> Result<bool, Unreadable> {
+        let (_, _) = (topic, user);
+        Ok(true)
+    }
 }
 
 /// Which streams a person may follow, by their names.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use actors::outbox::Outbox;
 use actors::session::SessionMessage;
 use domain::ids::DeviceId;
+use domain::time::Timestamp;
 use protocol::frame::client::{Ack, Nack};
 use protocol::frame::server::{Message, ServerFrame};
 use protocol::frame::{ClientFrame, Stage, decode_server};
@@ -141,6 +142,13 @@ impl Device {
     /// Hears all there is.
     pub(crate) async fn listen(&mut self) {
         settle().await;
+        // As its supervisor does.
+        if let Some(connection) = &self.connection
+            && connection.outbox.take_look(Timestamp::EPOCH)
+        {
+            connection.session.cast(SessionMessage::Tick).ok();
+            settle().await;
+        }
         loop {
             let Some(connection) = &mut self.connection else { return };
             let batch = match std::future::poll_fn(|context| {

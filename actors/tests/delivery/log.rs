@@ -1,19 +1,28 @@
 //! The streams of the world: durable, and read by offset; and its chance.
 
-use async_trait::async_trait;
 use std::sync::Arc;
 
-use actors::outbox::frame;
+use actors::node::Publisher;
+use actors::rooms::hall::RoomPublisher;
 use actors::session::Rights;
-use actors::streams::Streams;
+use actors::streams::publishing::{Encode, StreamEvent};
 use actors::streams::topic::{Encoded, Source, Topic, Topics, Unreadable};
+use async_trait::async_trait;
 use domain::delivery::Class;
+use domain::ids::{AccountId, OperationId, RoomId, ShardId};
+use domain::ledger::{By, Change, Event, Meta, Origin};
+use domain::money::Currency;
+use domain::room::{RoomChange, RoomEvent};
+use domain::time::Timestamp;
 use parking_lot::Mutex;
 use protocol::code::Code;
 use protocol::event::EventName;
 use protocol::frame::message::Envelope;
 use protocol::frame::{MessageText, StreamName};
+use storage::journal::Slot;
 use uuid::Uuid;
+
+use crate::node::{Node, USER};
 
 /// The streams there are: two lanes.
 pub(crate) const STREAMS: [(StreamName, Class); 2] =
@@ -51,14 +60,24 @@ impl Log {
         self.heads.lock()[number]
     }
 
-    /// An event becomes durable, and is published.
-    pub(crate) async fn append(&self, streams: &Arc<Streams>, number: usize) {
+    /// An event becomes durable, and is published: of the first stream as an account's, of the second as a room's.
+    pub(crate) fn append(&self, node: &Node, number: usize) {
         let offset = {
             let mut heads = self.heads.lock();
             heads[number] += 1;
             heads[number]
         };
-        streams.publish(stream(number), offset, frame::text(text(number, offset).as_str())).await;
+        let origin = Origin { operation: OperationId(Uuid::nil()), by: By::SYSTEM, trace: None };
+        let meta = Meta { at: Timestamp(offset), origin };
+        let (shard, stream) = (ShardId(0), stream(number));
+        if number == 0 {
+            let change = Change::Opened { owner: USER, currency: Currency::Inr };
+            let event = Event { account: AccountId(stream), offset, meta, change };
+            Publisher::publish(&*node.accounts.publisher, shard, Slot(offset), &[Arc::new(event)]);
+        } else {
+            let event = RoomEvent { room: RoomId(stream), offset, messages: 0, meta, change: RoomChange::Closed };
+            RoomPublisher::publish(&*node.rooms.publisher, shard, Slot(offset), &[Arc::new(event)]);
+        }
     }
 
     pub(crate) fn topics(self: &Arc<Self>) -> Arc<dyn Topics> {
@@ -95,6 +114,16 @@ impl Source for Log {
         let number = topic.stream.as_u128() as usize - 1;
         let offsets = after + 1..=Log::head(self, number);
         Ok(offsets.take(limit).map(|offset| Encoded { offset, text: text(number, offset) }).collect())
+    }
+}
+
+/// What events look like: all that is told of them is where they are.
+pub(crate) struct LogEncode;
+
+#[async_trait]
+impl<E: StreamEvent> Encode<E> for LogEncode {
+    async fn encode(&self, topic: &Topic, event: &Arc<E>) -> Result<MessageText, storage::Error> {
+        Ok(text(topic.stream.as_u128() as usize - 1, event.offset()))
     }
 }
 

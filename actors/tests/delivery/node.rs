@@ -9,9 +9,12 @@ use actors::dead_letters::{DeadLetterBox, DeadLetterStore, DeadLetters, DeadLett
 use actors::outbox::Outbox;
 use actors::session::{Answering, Calling, Desk, Rights, Session, SessionArgs, SessionContext, SessionMessage};
 use actors::streams::Streams;
+use actors::streams::publishing::{StreamEvent, StreamsActor, StreamsArgs, StreamsMessage, StreamsPublisher};
 use actors::streams::sweeper::{Sweeper, SweeperMessage};
 use async_trait::async_trait;
 use domain::ids::{AccountId, DeviceId, SessionId, UserId};
+use domain::ledger::Event;
+use domain::room::RoomEvent;
 use domain::time::Timestamp;
 use protocol::code::Code;
 use protocol::frame::Subscription;
@@ -21,7 +24,7 @@ use protocol::json::Json;
 use ractor::{Actor, ActorRef};
 use uuid::Uuid;
 
-use crate::log::{Log, STREAMS};
+use crate::log::{Log, LogEncode, STREAMS};
 use crate::store::{Disk, Handle};
 
 /// The person of whom this world is.
@@ -29,7 +32,10 @@ pub(crate) const USER: UserId = UserId(Uuid::from_u128(7));
 
 /// A life of a node.
 pub(crate) struct Node {
-    pub(crate) streams: Arc<Streams>,
+    streams: Arc<Streams>,
+    pub(crate) accounts: StreamsArgs<Event>,
+    pub(crate) rooms: StreamsArgs<RoomEvent>,
+    publishing: (ActorRef<StreamsMessage>, ActorRef<StreamsMessage>),
     context: Arc<SessionContext>,
     sweeper: ActorRef<SweeperMessage>,
     letters: DeadLettersArgs,
@@ -99,7 +105,25 @@ impl Node {
             clock,
             heartbeat_ms: 25_000,
         });
-        Self { streams, context, sweeper, letters, gone }
+        let (accounts, rooms) = (args(&streams), args(&streams));
+        let publishing = (publish(&accounts).await, publish(&rooms).await);
+        Self { streams, accounts, rooms, publishing, context, sweeper, letters, gone }
+    }
+
+    /// The actor that publishes one of the streams fails, and with it its mail: what is appended while it is dead.
+    pub(crate) async fn fail_streams(&mut self, number: usize, log: &Log, count: u64) {
+        match number {
+            0 => self.publishing.0.cast(StreamsMessage::Panic).unwrap(),
+            _ => self.publishing.1.cast(StreamsMessage::Panic).unwrap(),
+        }
+        for _ in 0..count {
+            log.append(self, number);
+        }
+        settle().await;
+        match number {
+            0 => self.publishing.0 = publish(&self.accounts).await,
+            _ => self.publishing.1 = publish(&self.rooms).await,
+        }
     }
 
     /// A device connects and follows both streams.
@@ -113,6 +137,7 @@ impl Node {
             rights,
             device: Some(device),
             outbox: Arc::clone(&outbox),
+            followed: Arc::default(),
             hello: Box::new(Hello { token: "t".into(), device: None, subscribe }),
         };
         (Actor::spawn(None, Session, args).await.unwrap().0, outbox)
@@ -135,6 +160,15 @@ impl Node {
         self.gone.store(true, Ordering::SeqCst);
         self.sweeper.kill();
     }
+}
+
+fn args<E: StreamEvent>(streams: &Arc<Streams>) -> StreamsArgs<E> {
+    let publisher = StreamsPublisher::new(Arc::clone(streams));
+    StreamsArgs { streams: Arc::clone(streams), encode: Arc::new(LogEncode), publisher }
+}
+
+async fn publish<E: StreamEvent>(args: &StreamsArgs<E>) -> ActorRef<StreamsMessage> {
+    Actor::spawn(None, StreamsActor::default(), args.clone()).await.unwrap().0
 }
 
 /// Lets everything happen that waits for no time to pass.

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use storage::Error;
 use storage::deliveries::{
     Cursor, CursorPut, CursorWrite, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetterPage, Deliveries, Device,
-    ReadMark,
+    ReadMark, Seen,
 };
 use uuid::Uuid;
 
@@ -69,8 +69,9 @@ impl Handle {
 
 #[async_trait]
 impl Deliveries for Handle {
-    async fn device(&self, _: UserId, _: &str, candidate: DeviceId, at: Timestamp) -> Result<Device, Error> {
-        Ok(Device { id: candidate, first_seen: at, last_seen: at })
+    async fn device(&self, _: UserId, _: &str, candidate: DeviceId, at: Timestamp) -> Result<Seen, Error> {
+        let device = Device { id: candidate, first_seen: at, last_seen: at };
+        Ok(Seen { device, is_new: true, forgotten: None })
     }
 
     async fn devices(&self, _: UserId) -> Result<Vec<Device>, Error> {

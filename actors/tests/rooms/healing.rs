@@ -70,6 +70,7 @@ async fn a_room_that_fails_again_and_again_is_quarantined_until_somebody_looks()
     };
     assert!(refused);
     insist(&node, other, "others go on").await;
+    assert_eq!(node.dead_letters.per_minute(node.chat.hall().clock.now()), 1, "a person must look at it");
     node.close().await;
 
     // It is journalled: another life of the node does not ask the room either.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use actors::clock::WallClock;
+use actors::dead_letters::DeadLetterBox;
 use actors::rooms::call::RoomOutcome;
 use actors::rooms::chat::Chat;
 use actors::rooms::config::RoomsConfig;
@@ -22,7 +23,7 @@ use storage::Error;
 use storage::embedded::journal::{EmbeddedJournal, JournalConfig, Known, OpenFrom, SEGMENT_BYTES_MIN};
 use storage::embedded::lock::StoreLock;
 use storage::embedded::views::{EmbeddedViews, Opening, PayloadReader, ViewsConfig};
-use storage::journal::{Place, Space};
+use storage::journal::{Place, Slot, Space};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -53,7 +54,7 @@ impl PayloadReader for LateReader {
 pub(crate) struct Ear(pub Mutex<Vec<Arc<RoomEvent>>>);
 
 impl RoomPublisher for Ear {
-    fn publish(&self, _: ShardId, events: &[Arc<RoomEvent>]) {
+    fn publish(&self, _: ShardId, _: Slot, events: &[Arc<RoomEvent>]) {
         self.0.lock().extend(events.iter().cloned());
     }
 }
@@ -64,6 +65,7 @@ pub(crate) struct Node {
     pub journal: Arc<EmbeddedJournal>,
     pub views: Arc<EmbeddedViews>,
     pub ear: Arc<Ear>,
+    pub dead_letters: DeadLetterBox,
     supervisor: ActorRef<RoomsMessage>,
 }
 
@@ -97,12 +99,13 @@ impl Node {
         let stores = RoomStores { journal: Arc::clone(&journal) as _, views: Arc::clone(&views) as _ };
         let ear = Arc::new(Ear::default());
         let clock = Arc::new(Clock(AtomicU64::new(1_780_000_000_000_000)));
-        let hall = Arc::new(Hall::new(shards(), config, clock, stores, Arc::clone(&ear) as _));
+        let dead_letters = DeadLetterBox::default();
+        let hall = Arc::new(Hall::new(shards(), config, clock, stores, Arc::clone(&ear) as _, dead_letters.clone()));
         let args = RoomsArgs { hall: Arc::clone(&hall), retention: None };
         let (supervisor, _) = Actor::spawn(None, Rooms, args).await.unwrap();
         let mut opening = hall.opening.subscribe();
         opening.wait_for(|opening| opening.open == 2).await.unwrap();
-        Self { chat: Chat::new(hall), journal, views, ear, supervisor }
+        Self { chat: Chat::new(hall), journal, views, ear, dead_letters, supervisor }
     }
 
     pub(crate) async fn close(self) {

@@ -126,7 +126,13 @@ async fn read_back(chat: &Chat, room: RoomId, events: &[Arc<RoomEvent>], state: 
     let now = chat.hall().clock.now();
     for shown in chat.shown(room, events.to_vec(), now).await.map_err(text)? {
         let offset = shown.event.offset;
-        let expected = (deleted.contains(&offset), edited.get(&offset).filter(|_| !deleted.contains(&offset)));
+        // The words of an edit go with the message that it edited.
+        let of = match shown.event.change {
+            RoomChange::Edited { of, .. } => of,
+            _ => offset,
+        };
+        let is_deleted = deleted.contains(&offset) || deleted.contains(&of);
+        let expected = (is_deleted, edited.get(&offset).filter(|_| !is_deleted));
         let found = match &shown.now {
             Showing::AsSaid => (false, None),
             Showing::Deleted => (true, None),

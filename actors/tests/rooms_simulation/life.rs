@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::clock::WallClock;
+use actors::dead_letters::DeadLetterBox;
 use actors::rooms::chat::{Chat, Fault};
 use actors::rooms::config::RoomsConfig;
 use actors::rooms::hall::{Hall, RoomPublisher, RoomStores};
@@ -14,6 +15,7 @@ use domain::ids::{RoomId, ShardCount, ShardId};
 use domain::room::RoomEvent;
 use parking_lot::Mutex;
 use ractor::Actor;
+use storage::journal::Slot;
 use uuid::Uuid;
 
 use crate::clients::{Client, Known, serve};
@@ -67,7 +69,7 @@ impl Ear {
 }
 
 impl RoomPublisher for Ear {
-    fn publish(&self, _: ShardId, events: &[Arc<RoomEvent>]) {
+    fn publish(&self, _: ShardId, _: Slot, events: &[Arc<RoomEvent>]) {
         let mut heard = self.heard.lock();
         for event in events {
             let of_room = heard.entry(event.room).or_default();
@@ -88,7 +90,8 @@ async fn start(world: &Arc<World>, shards: u16, config: &RoomsConfig, ear: &Arc<
         RoomStores { journal: Arc::new(SimJournal(Arc::clone(world))), views: Arc::new(SimViews(Arc::clone(world))) };
     let shards = ShardCount::few(shards).unwrap();
     let clock: Arc<dyn WallClock> = Arc::clone(world) as _;
-    let hall = Arc::new(Hall::new(shards, config.clone(), clock, stores, Arc::clone(ear) as _));
+    let hall =
+        Arc::new(Hall::new(shards, config.clone(), clock, stores, Arc::clone(ear) as _, DeadLetterBox::default()));
     let args = RoomsArgs { hall: Arc::clone(&hall), retention: None };
     Actor::spawn(None, Rooms, args).await.unwrap();
     Chat::new(hall)

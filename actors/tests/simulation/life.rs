@@ -14,6 +14,7 @@ use domain::ids::{OperationId, ShardCount, ShardId};
 use domain::ledger::{DivertReason, Event, Party};
 use parking_lot::Mutex;
 use ractor::Actor;
+use storage::journal::Slot;
 use uuid::Uuid;
 
 use crate::disk::SimJournal;
@@ -95,7 +96,7 @@ pub(crate) struct Summary {
 pub(crate) struct Deaf;
 
 impl Publisher for Deaf {
-    fn publish(&self, _: ShardId, _: &[Arc<Event>]) {}
+    fn publish(&self, _: ShardId, _: Slot, _: &[Arc<Event>]) {}
 }
 
 /// Starts a node in a world.

@@ -69,7 +69,7 @@ struct Scene {
 /// Pushes a message to all who follow.
 async fn publish(streams: &Arc<Streams>, offset: u64) {
     if let Some(follows) = streams.table().of(Uuid::from_u128(1)) {
-        streams.push(&follows, offset, &frame::text(text(offset).as_str())).await;
+        streams.push(&follows, &[(offset, frame::text(text(offset).as_str()))], true).await;
     }
 }
 
@@ -283,6 +283,19 @@ async fn a_gap_is_said_though_nothing_comes_after_it() {
     let fitted = scene.heard().await.len();
     tokio::time::advance(Duration::from_millis(600)).await;
     assert_eq!(scene.heard().await, [format!("gap {}-60 shed", fitted + 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_let_go_is_read_by_one_that_falls_behind_before_it_is_said() {
+    let scene = Scene::new(Class::Chat, 0, 0, |config| config.chat.outbox_bytes_max = 4 << 10).await;
+    for offset in 1..=60 {
+        scene.publish(offset).await;
+    }
+    let fitted = scene.heard().await.len() as u64;
+    assert!(fitted < 60, "some were let go");
+    // Of 61 it is not told.
+    scene.publish(62).await;
+    assert_eq!(scene.heard().await, numbers(fitted + 1..=62));
 }
 
 #[tokio::test(start_paused = true)]
