@@ -6,6 +6,7 @@ pub use domain::delivery::Class;
 use domain::ids::HoldId;
 use domain::money::Minor;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::amount::Major;
 use crate::http::hold::Hold;
@@ -13,7 +14,7 @@ use crate::http::transaction::Transaction;
 use crate::value::{CurrencyCode, FreezeScope, Time};
 
 /// The name of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub enum EventName {
     /// An entry: [`TransactionNew`].
     #[serde(rename = "transaction:new")]
@@ -42,6 +43,12 @@ pub enum EventName {
     /// A notice to a person: [`room::NotificationNew`].
     #[serde(rename = "notification:new")]
     NotificationNew,
+    /// Notices were read: [`room::NotificationUpdate`].
+    #[serde(rename = "notification:update")]
+    NotificationUpdate,
+    /// Something about who may sign in as a person: [`room::SecurityNew`].
+    #[serde(rename = "security:new")]
+    SecurityNew,
 }
 
 impl EventName {
@@ -57,6 +64,8 @@ impl EventName {
             Self::MemberUpdate => "member:update",
             Self::RoomUpdate => "room:update",
             Self::NotificationNew => "notification:new",
+            Self::NotificationUpdate => "notification:update",
+            Self::SecurityNew => "security:new",
         }
     }
 }

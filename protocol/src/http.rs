@@ -7,9 +7,12 @@
 pub mod account;
 pub mod admin;
 pub mod auth;
+pub mod escalation;
 pub mod health;
 pub mod hold;
+pub mod message;
 pub mod page;
+pub mod presence;
 pub mod room;
 pub mod server;
 pub mod transaction;

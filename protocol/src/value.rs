@@ -170,6 +170,8 @@ pub enum Role {
     Treasury,
     /// Freeze accounts, see and resolve dead letters.
     Admin,
+    /// See what became of people's messages.
+    Support,
 }
 
 #[cfg(test)]

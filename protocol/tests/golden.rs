@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use protocol::event::room::{MemberUpdate, MessageNew, MessageUpdate, NotificationNew, RoomUpdate};
+use protocol::event::room::{
+    MemberUpdate, MessageNew, MessageUpdate, NotificationNew, NotificationUpdate, RoomUpdate, SecurityNew,
+};
 use protocol::event::{AccountUpdate, BalanceUpdate, TransactionNew, TransactionUpdate};
 use protocol::frame::{decode, decode_server};
 use protocol::http::page::Items;
-use protocol::http::{account, admin, auth, health, hold, transaction, user};
+use protocol::http::{account, admin, auth, health, hold, presence, room, transaction, user};
 use protocol::problem::Problem;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -83,14 +85,19 @@ fn bodies() {
             "ReleaseResponse" => same::<hold::ReleaseResponse>,
             "FreezeRequest" => same::<admin::FreezeRequest>,
             "FreezeResponse" => same::<admin::FreezeResponse>,
+            "PresenceResponse" => same::<presence::PresenceResponse>,
+            "RoomPresenceResponse" => same::<presence::RoomPresenceResponse>,
+            "SessionsResponse" => same::<auth::SessionsResponse>,
+            "HistoryResponse" => same::<room::HistoryResponse>,
             "DeadLetters" => same::<Items<admin::DeadLetter>>,
+            "CacheResponse" => same::<admin::CacheResponse>,
             "HealthResponse" => same::<health::HealthResponse>,
             "Problem" => same::<Problem>,
             other => panic!("nobody checks {other}"),
         };
         check(name, cases);
     }
-    assert_eq!(cases.len(), 29, "a body lost its golden case");
+    assert_eq!(cases.len(), 34, "a body lost its golden case");
 }
 
 #[test]
@@ -105,6 +112,8 @@ fn events() {
     same::<MemberUpdate>("MemberUpdate", &cases["MemberUpdate"]);
     same::<RoomUpdate>("RoomUpdate", &cases["RoomUpdate"]);
     same::<NotificationNew>("NotificationNew", &cases["NotificationNew"]);
+    same::<NotificationUpdate>("NotificationUpdate", &cases["NotificationUpdate"]);
+    same::<SecurityNew>("SecurityNew", &cases["SecurityNew"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 use protocol::frame::{FRAMES_MAX, decode, decode_server};
+use serde_json::{Value, json};
 
 const CLIENT: &str = include_str!("golden/client_frames.json");
 const SERVER: &str = include_str!("golden/server_frames.json");
@@ -93,9 +94,12 @@ proptest! {
     }
 
     #[test]
-    fn one_mutated_frame_keeps_its_id(index in 0..14_usize, changes in prop::collection::vec(change(), 1..3)) {
+    fn one_mutated_frame_keeps_its_id(
+        index in any::<prop::sample::Index>(),
+        changes in prop::collection::vec(change(), 1..3),
+    ) {
         let frames: Vec<&serde_json::value::RawValue> = serde_json::from_str(CLIENT).unwrap();
-        let text = apply(frames[index].get(), &changes);
+        let text = apply(index.get(&frames).get(), &changes);
         if let Ok(Err(error)) = decode(&text).map(|mut frames| frames.pop().unwrap()) {
             prop_assert!(error.id.is_none_or(|id| text.contains('"') && id.chars().count() <= 64));
             prop_assert!(error.message.len() < 1000);
@@ -113,6 +117,75 @@ proptest! {
         let is_json = text.trim_start().starts_with(['{', '[']);
         prop_assert!(decode(&text).is_err() || is_json);
     }
+}
+
+/// What a stranger may put where something else is due.
+fn hostile_values() -> Vec<Value> {
+    let long = "x".repeat(70_000);
+    vec![
+        Value::Null,
+        json!(true),
+        json!(-1),
+        json!(0),
+        json!(u64::MAX),
+        json!(1.5),
+        json!(""),
+        json!("\u{0}\u{202e}\u{feff}"),
+        json!("room:"),
+        json!("00000000-0000-0000-0000-000000000000"),
+        json!(long),
+        json!([]),
+        json!(vec![0; 5_000]),
+        json!([[[]]]),
+        json!({}),
+        json!({"epoch": "", "offset": u64::MAX}),
+    ]
+}
+
+/// Every place in a value at which another may stand.
+fn places(value: &Value, path: &str, all: &mut Vec<String>) {
+    all.push(path.to_owned());
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, inside)| places(inside, &format!("{path}/{name}"), all));
+        }
+        Value::Array(items) => items.iter().enumerate().for_each(|(at, it)| places(it, &format!("{path}/{at}"), all)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_of_every_frame_bears_every_hostile_value() {
+    let frames: Vec<Value> = serde_json::from_str(CLIENT).unwrap();
+    let (mut taken, mut refused) = (0, 0);
+    for frame in &frames {
+        let mut all = Vec::new();
+        places(frame, "", &mut all);
+        for path in &all {
+            for value in hostile_values() {
+                let mut changed = frame.clone();
+                *changed.pointer_mut(path).unwrap() = value;
+                let text = changed.to_string();
+                match decode(&text).map(|mut frames| frames.pop().unwrap()) {
+                    Ok(Ok(understood)) => {
+                        taken += 1;
+                        let again = serde_json::to_string(&understood).unwrap();
+                        let back = decode(&again).map_err(|error| error.to_string()).unwrap().pop().unwrap();
+                        assert!(back.is_ok_and(|back| back == understood), "{again}");
+                    }
+                    Ok(Err(error)) | Err(error) => {
+                        refused += 1;
+                        // Short enough to be sent back, and under the request's own id where it has one.
+                        assert!(error.message.len() < 1_000, "{path}: {error}");
+                        let known =
+                            frame.get("id").and_then(Value::as_str).filter(|_| !path.is_empty() && path != "/id");
+                        assert!(error.id.as_deref() == known, "{path} of {frame}: {error}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(taken > 100 && refused > 1_000, "both sides are reached: {taken}, {refused}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What `message` frames of rooms carry.
 
-use domain::ids::RoomId;
+use domain::ids::{DeviceId, LoginId, RoomId};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Notification;
@@ -51,6 +51,8 @@ pub struct MessageUpdate {
     pub room: RoomId,
     /// The message's offset.
     pub of: u64,
+    /// Who did it: its writer, or a moderator; null if the server did.
+    pub by: Option<Party>,
     /// What it says now; null if it was deleted.
     pub body: Option<Json>,
     /// It was deleted.
@@ -95,6 +97,8 @@ pub struct MemberUpdate {
     pub user: Party,
     /// What.
     pub change: MemberChange,
+    /// Who did it; null if the server did.
+    pub by: Option<Party>,
     /// Until when, if it ends by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
@@ -113,6 +117,8 @@ pub struct RoomUpdate {
     pub name: Option<String>,
     /// It can be read and not written.
     pub closed: bool,
+    /// Who did it; null if the server did.
+    pub by: Option<Party>,
     /// When.
     pub timestamp: Time,
 }
@@ -123,4 +129,53 @@ pub struct RoomUpdate {
 pub struct NotificationNew {
     /// The notice.
     pub notification: Notification,
+    /// How many notices were not read with it, at most 100; absent of those that were made before this was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<u64>,
+}
+
+/// `notification:update`: notices were read, on whatever device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NotificationUpdate {
+    /// Which: the newest 100 of them.
+    pub ids: Vec<String>,
+    /// How many are not read now, at most 100; with none, all are read.
+    pub unread: u64,
+}
+
+/// What happened to who may sign in as a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecurityKind {
+    /// Somebody signed in on a device that was not known.
+    SignedIn,
+    /// There is another password: all other sessions have ended.
+    PasswordChanged,
+    /// A session was ended from elsewhere.
+    SessionEnded,
+    /// The place of the device seen longest ago was given to a new one.
+    DeviceForgotten,
+    /// A refresh token was used twice: its session has ended.
+    TokenReused,
+}
+
+/// `security:new`: something about who may sign in as a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecurityNew {
+    /// What.
+    pub kind: SecurityKind,
+    /// What the device calls itself, if that is known.
+    pub device: Option<String>,
+    /// The device that was forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<DeviceId>,
+    /// The session that began or ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<LoginId>,
+    /// The same as a notice.
+    pub notification: Notification,
+    /// How many notices were not read with it, at most 100.
+    pub unread: u64,
 }

@@ -146,6 +146,7 @@ fn server_frame(text: &str) -> Result<ServerFrame, FrameError> {
             "drain" => ServerFrame::Drain(body(text)?),
             "expiring" => ServerFrame::Expiring(body(text)?),
             "signal" => ServerFrame::Signal(body(text)?),
+            "presence" => ServerFrame::Presence(body(text)?),
             other => return Err(unknown(other)),
         })
     });

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::code::Code;
 use crate::event::{Class, EventName};
 use crate::frame::stream::StreamName;
+use crate::http::presence::PresentUser;
 use crate::http::user::Party;
 use crate::json::Json;
 use crate::problem::FieldError;
@@ -35,6 +36,8 @@ pub enum ServerFrame {
     Expiring(Expiring),
     /// Somebody in a room signals.
     Signal(SignalFrame),
+    /// Others are in a room now.
+    Presence(PresenceFrame),
 }
 
 impl ServerFrame {
@@ -227,4 +230,20 @@ pub struct SignalFrame {
     /// What they say with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Json>,
+}
+
+/// `presence`: others are in a room now. Comes once, or not at all; `online` tells whether one was missed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PresenceFrame {
+    /// The room's stream.
+    pub stream: StreamName,
+    /// How many people follow the room now.
+    pub online: u64,
+    /// Who is there who was not; nobody is named in a room that is too large.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub join: Vec<PresentUser>,
+    /// Who is not there who was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leave: Vec<PresentUser>,
 }

@@ -33,6 +33,26 @@ pub struct FreezeResponse {
     pub frozen_scope: Option<FreezeScope>,
 }
 
+/// `PUT /admin/users/{userId}/region`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RegionRequest {
+    /// A country (ISO 3166-1, `IN`) or a part of one (ISO 3166-2, `IN-MH`); null for nowhere.
+    #[schema(max_length = 6, pattern = "^[A-Za-z]{2}(-[A-Za-z0-9]{1,3})?$")]
+    pub region: Option<String>,
+}
+
+/// The answer to it: where somebody is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RegionResponse {
+    /// Who.
+    #[schema(value_type = uuid::Uuid)]
+    pub user_id: UserId,
+    /// Where, in upper case.
+    pub region: Option<String>,
+}
+
 /// What could not be delivered, and why. Listed as [`Items`](crate::http::page::Items).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -98,6 +118,8 @@ pub enum DeadLetterKind {
     Command,
     /// A message that a person or device did not take.
     Delivery,
+    /// Somebody else who could not be told of it.
+    Escalation,
 }
 
 /// A run of messages in a stream.
@@ -115,9 +137,10 @@ pub struct Offsets {
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub struct DeadLettersQuery {
-    /// With this reason: `suspense`, `quarantined`, `unserved`, `refused`, `unacknowledged` or `deadline`.
+    /// With this reason: `suspense`, `quarantined`, `unserved`, `refused`, `unacknowledged`, `deadline` or
+    /// `escalation`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[param(pattern = "^(suspense|quarantined|unserved|refused|unacknowledged|deadline)$")]
+    #[param(pattern = "^(suspense|quarantined|unserved|refused|unacknowledged|deadline|escalation)$")]
     pub reason: Option<String>,
     /// Of deliveries of this class: `money`, `notice` or `chat`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -145,7 +168,7 @@ pub struct DeadLettersQuery {
 pub struct RedriveRequest {
     /// With this reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(pattern = "^(suspense|quarantined|unserved|refused|unacknowledged|deadline)$")]
+    #[schema(pattern = "^(suspense|quarantined|unserved|refused|unacknowledged|deadline|escalation)$")]
     pub reason: Option<String>,
     /// Of this class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,6 +198,32 @@ pub struct RedriveResponse {
     pub done: bool,
     /// Whether the job gave up because the store did not answer.
     pub failed: bool,
+}
+
+/// `GET /admin/cache`: how often what this node reads was remembered, since it began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheResponse {
+    /// Each cache, and each of its levels.
+    pub caches: Vec<CacheLevel>,
+}
+
+/// One level of a cache.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheLevel {
+    /// What is cached.
+    pub name: String,
+    /// 1 in the node's memory, 2 shared by all nodes.
+    pub level: u8,
+    /// About how many entries there are; null where the node cannot know.
+    pub entries: Option<u64>,
+    /// How often it was there.
+    pub hits: u64,
+    /// How often it was not.
+    pub misses: u64,
+    /// Of 10,000 times, how often it was there; null while nothing was asked for.
+    pub hits_per_10k: Option<u64>,
 }
 
 /// `GET /admin/delivery`: what deliveries of this node came to since it began.

@@ -1,5 +1,6 @@
 //! Signing up, in and out.
 
+use domain::ids::LoginId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -29,6 +30,10 @@ pub struct SignUpRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 64)]
     pub device: Option<String>,
+    /// Where they are: a country (ISO 3166-1, `IN`) or a part of one (ISO 3166-2, `IN-MH`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 6, pattern = "^[A-Za-z]{2}(-[A-Za-z0-9]{1,3})?$")]
+    pub region: Option<String>,
 }
 
 /// `POST /auth/signin`
@@ -90,4 +95,33 @@ pub struct VerifyResponse {
     pub user: User,
     /// When the token ends.
     pub expires_at: Time,
+}
+
+/// A sign-in that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LoginSession {
+    /// The id.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: LoginId,
+    /// What the device called itself; null if it did not.
+    pub device: Option<String>,
+    /// When it began.
+    pub created_at: Time,
+    /// When it last got new tokens.
+    pub last_seen_at: Time,
+    /// When it ends by itself.
+    pub expires_at: Time,
+    /// Whether a connection of it is open.
+    pub online: bool,
+    /// Whether it is the one that asks.
+    pub current: bool,
+}
+
+/// `GET /auth/sessions`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionsResponse {
+    /// At most 64, the one seen last first.
+    pub sessions: Vec<LoginSession>,
 }

@@ -4,7 +4,7 @@ use domain::ids::{RoomId, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::event::Notification;
+use crate::event::{EventName, Notification};
 use crate::http::user::Party;
 use crate::json::Json;
 use crate::value::Time;
@@ -193,74 +193,21 @@ pub struct MembersResponse {
     pub members: Vec<RoomMember>,
 }
 
-/// What happened in a room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum HappeningKind {
-    /// Something was said.
-    Message,
-    /// A message says something else.
-    Edited,
-    /// A message was deleted.
-    Deleted,
-    /// It began.
-    Opened,
-    /// It is called something else.
-    Renamed,
-    /// Somebody may join.
-    Invited,
-    /// Somebody is a member.
-    Joined,
-    /// Somebody went.
-    Left,
-    /// Somebody was put out.
-    Kicked,
-    /// Somebody is a moderator, or no more.
-    Moderator,
-    /// Somebody may not write for a while.
-    Muted,
-    /// Somebody may write again.
-    Unmuted,
-    /// It is over.
-    Closed,
-    /// One of two wants to hear no more.
-    Blocked,
-    /// And does again.
-    Unblocked,
-}
-
-/// One event of a room.
+/// One event of a room, as its `message` has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Happening {
+pub struct RoomHistoryEvent {
     /// Its place in the room.
     pub offset: u64,
-    /// What it is.
-    pub kind: HappeningKind,
-    /// Who did it; null for the server.
-    #[schema(value_type = Option<uuid::Uuid>)]
-    pub by: Option<UserId>,
+    /// The id of its message.
+    pub id: String,
+    /// What happened.
+    pub event: EventName,
     /// When.
-    pub timestamp: Time,
-    /// What a message says now; null if it was deleted, has expired, or its writer was erased.
-    #[schema(value_type = Option<serde_json::Value>)]
-    pub body: Option<Json>,
-    /// The message that an edit or deletion is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub of: Option<u64>,
-    /// Whom it is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<uuid::Uuid>)]
-    pub user: Option<UserId>,
-    /// The message was edited: `body` is what it says now.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub edited: bool,
-    /// The message was deleted.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub deleted: bool,
-    /// The message's own time is over.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub expired: bool,
+    pub at: Time,
+    /// The event, as it is shown now.
+    #[schema(value_type = Object)]
+    pub data: Json,
 }
 
 /// Which part of a room's history.
@@ -285,7 +232,7 @@ pub struct HistoryQuery {
 #[serde(rename_all = "camelCase")]
 pub struct HistoryResponse {
     /// The events.
-    pub events: Vec<Happening>,
+    pub events: Vec<RoomHistoryEvent>,
     /// The offset up to which retention has removed what was: no page goes below it.
     pub floor: u64,
     /// The offset of the room's last event.

@@ -118,6 +118,9 @@ pub struct Leg {
     pub entry: Option<u64>,
     /// When it was booked.
     pub timestamp: Time,
+    /// The message that tells its party of it, whose timeline both may see; absent for the world outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
 }
 
 /// `GET /account/transactions`

@@ -26,6 +26,9 @@ pub struct User {
     pub email: String,
     /// What they may do beyond their own money.
     pub role: Role,
+    /// Where they are, if that is known: `IN`, `IN-MH`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// When they signed up.
     pub created_at: Time,
 }
