@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use actors::clock::WallClock;
 use actors::dead_letters::DeadLetterBox;
+use actors::deadlines::owed::Owed;
 use actors::ledger::Ledger;
+use actors::presence::Presences;
 use actors::rooms::chat::Chat;
 use actors::streams::Streams;
 use domain::ids::{AccountId, UserId};
@@ -15,15 +17,19 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use storage::deliveries::Deliveries;
 use storage::identity::Identity;
 use storage::rate_limits::RateLimits;
+use storage::revocations::Revocations;
 use storage::sealing::Sealer;
+use storage::watches::Watches;
 use uuid::Uuid;
 
 use crate::config::Config;
 use crate::http::auth::Access;
 use crate::http::auth::tokens::Tokens;
 use crate::live::SessionsHandle;
+use crate::live::admission::Admission;
 use crate::node::readiness::Readiness;
 use crate::present::people::People;
+use crate::wallet::statement::newest::Newest;
 
 /// A node's parts, as its edge sees them. Shared as `Arc<App>`.
 pub struct App {
@@ -37,6 +43,10 @@ pub struct App {
     pub identity: Arc<dyn Identity>,
     /// Cursors and dead letters.
     pub deliveries: Arc<dyn Deliveries>,
+    /// What is owed to persons, and what became of it.
+    pub owed: Arc<Owed>,
+    /// Whose messages are owed to whom.
+    pub watches: Arc<dyn Watches>,
     /// How often somebody may do something.
     pub rate_limits: Arc<dyn RateLimits>,
     /// Seals and unseals people's words.
@@ -45,8 +55,12 @@ pub struct App {
     pub tokens: Arc<Tokens>,
     /// Passwords, and which logins live.
     pub access: Arc<Access>,
-    /// Names of people, cached.
+    /// People as others see them, cached.
     pub people: Arc<People>,
+    /// The newest events of accounts, cached.
+    pub newest: Arc<Newest>,
+    /// What nodes tell one another has ended or changed.
+    pub revocations: Arc<dyn Revocations>,
     /// The wall clock.
     pub clock: Arc<dyn WallClock>,
     /// One life of the store's streams: clients hold it beside offsets.
@@ -57,6 +71,10 @@ pub struct App {
     pub sessions: SessionsHandle,
     /// Who follows which stream.
     pub streams: Arc<Streams>,
+    /// Who is online.
+    pub presences: Arc<Presences>,
+    /// How many clients may come in at once.
+    pub admission: Arc<Admission>,
     /// What failed for good.
     pub dead_letters: DeadLetterBox,
     /// Whether the node serves.

@@ -4,11 +4,17 @@
 //! command opens the store itself. Either way the same code does it, in [`Context::run`].
 
 pub mod admin;
+pub mod backup;
 pub mod cli;
+pub mod doctor;
+pub mod export;
 pub mod failure;
+pub mod import;
+pub mod migrate;
 pub mod output;
 pub mod progress;
 pub mod rebuild;
+pub mod restore;
 pub mod socket;
 pub mod synthesize;
 pub mod verify;
@@ -16,7 +22,7 @@ pub mod verify;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use domain::ids::{AccountId, ShardCount, TransferId};
+use domain::ids::{AccountId, RoomId, TransferId};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +31,8 @@ use crate::command::failure::{Exit, Failure};
 use crate::command::output::Output;
 use crate::command::progress::Bar;
 use crate::config::Config;
-use crate::node::stores::SpaceStores;
+use crate::node::store::Store;
+use crate::node::stores::{PeopleStores, SpaceStores};
 use crate::node::{Assembly, Publishers};
 
 /// What is asked of an open store.
@@ -36,6 +43,30 @@ pub enum Operation {
     Verify,
     /// Derive all views again. Only on a stopped node.
     RebuildViews,
+    /// Copy the store while it is served.
+    Backup {
+        /// Where to.
+        folder: PathBuf,
+        /// Read everything there again, not only what is new.
+        check_all: bool,
+    },
+    /// Write the whole store into files. Only without a node.
+    Export {
+        /// Where to.
+        folder: PathBuf,
+    },
+    /// Make a store of an export. Only without a node.
+    Import {
+        /// From where.
+        folder: PathBuf,
+        /// How many shards the store shall have; as many as it had if absent.
+        shards: Option<u16>,
+    },
+    /// Put a backup into an empty data folder. Only without a node.
+    Restore {
+        /// From where.
+        folder: PathBuf,
+    },
     /// Give a person a role.
     Grant {
         /// Who.
@@ -59,6 +90,11 @@ pub enum Operation {
     AccountRelease {
         /// Which.
         account: AccountId,
+    },
+    /// End a room's quarantine.
+    RoomRelease {
+        /// Which.
+        room: RoomId,
     },
     /// Rewrite the identity store, so that what was erased is gone from the disk.
     Compact,
@@ -90,11 +126,16 @@ impl Operation {
         match self {
             Self::Verify => "verify",
             Self::RebuildViews => "rebuild-views",
+            Self::Backup { .. } => "backup",
+            Self::Export { .. } => "export",
+            Self::Import { .. } => "import",
+            Self::Restore { .. } => "restore",
             Self::Grant { .. } => "grant",
             Self::SuspenseList => "suspense list",
             Self::SuspenseRelease { .. } => "suspense release",
             Self::SuspenseReturn { .. } => "suspense return",
             Self::AccountRelease { .. } => "account release",
+            Self::RoomRelease { .. } => "room release",
             Self::Compact => "compact",
             Self::Limits { .. } => "limits",
             Self::Synthesize { .. } => "synthesize",
@@ -111,8 +152,10 @@ pub struct Context {
     pub stores: Arc<SpaceStores>,
     /// The same of rooms.
     pub room_stores: Arc<SpaceStores>,
-    /// How many shards there are.
-    pub shards: ShardCount,
+    /// People and their devices.
+    pub people: Arc<PeopleStores>,
+    /// The store that they are of.
+    pub store: Arc<Store>,
 }
 
 impl Context {
@@ -124,11 +167,22 @@ impl Context {
         match operation {
             Operation::Verify => verify::running(self, out).await,
             Operation::RebuildViews => Err(Failure::failed("the node is running: stop it, and views can be rebuilt")),
+            Operation::Backup { folder, check_all } => backup::run(self, &folder, check_all, out).await,
+            Operation::Export { .. } => {
+                Err(Failure::failed("the node is running: stop it, and the store can be exported"))
+            }
+            Operation::Import { .. } => {
+                Err(Failure::failed("a node serves this data folder: an export is imported into an empty store"))
+            }
+            Operation::Restore { .. } => {
+                Err(Failure::failed("a node serves this data folder: a backup is restored into an empty one"))
+            }
             Operation::Grant { email, role } => admin::grant(self, &email, &role, out).await,
             Operation::SuspenseList => admin::list_suspense(self, out).await,
             Operation::SuspenseRelease { transfer } => admin::release_suspense(self, transfer, out).await,
             Operation::SuspenseReturn { transfer } => admin::return_suspense(self, transfer, out).await,
             Operation::AccountRelease { account } => admin::release_account(self, account, out).await,
+            Operation::RoomRelease { room } => admin::release_room(self, room, out).await,
             Operation::Compact => admin::compact(self, out).await,
             Operation::Limits { email, per_transaction, per_day } => {
                 admin::limits(self, &email, per_transaction.as_deref(), per_day.as_deref(), out).await
@@ -171,6 +225,9 @@ async fn run_here(
     match operation {
         Operation::Verify => verify::stopped(config, out).await,
         Operation::RebuildViews => rebuild::run(config, out).await,
+        Operation::Export { folder } => export::run(config, &folder, out).await,
+        Operation::Import { folder, shards } => import::run(config, &folder, shards, out).await,
+        Operation::Restore { folder } => restore::run(config, &folder, out).await,
         operation => {
             let bar = Bar::new("bringing the views up");
             let opened = Assembly::open(Arc::clone(config), metrics, Publishers::none(), false, &|at| bar.at(at)).await;
@@ -188,6 +245,10 @@ fn operation_name(operation: &Operation) -> &'static str {
     match operation {
         Operation::Verify => "verifying",
         Operation::RebuildViews => "rebuilding the views",
+        Operation::Backup { .. } => "copying",
+        Operation::Export { .. } => "exporting",
+        Operation::Import { .. } => "importing",
+        Operation::Restore { .. } => "restoring",
         _ => "working",
     }
 }

@@ -8,14 +8,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use actors::clock::BusinessZone;
-use actors::config::{DeliveryConfig, LedgerConfig};
+use actors::config::{DeliveryConfig, LedgerConfig, PresenceConfig};
 use actors::rooms::config::RoomsConfig;
 use domain::ids::ShardCount;
 use domain::money::Currency;
 use serde::{Deserialize, Serialize};
+use storage_cql::CqlConfig;
+use storage_redis::RedisConfig;
 
 use crate::edge::listener::ListenerConfig;
 use crate::edge::websocket::WebSocketConfig;
+use crate::escalation::config::EscalationConfig;
 use crate::http::config::{AuthConfig, FundingConfig, HttpConfig};
 use crate::http::server::ServerConfig;
 
@@ -56,8 +59,14 @@ pub struct Config {
     pub server: ServerConfig,
     /// How messages are delivered, by class.
     pub delivery: DeliveryConfig,
+    /// Who else is told of messages that a person does not take.
+    pub escalation: EscalationConfig,
+    /// How it is told who is online.
+    pub presence: PresenceConfig,
     /// The store.
     pub storage: StorageConfig,
+    /// What nodes share and may lose.
+    pub redis: RedisConfig,
     /// Stopping.
     pub drain: DrainConfig,
     /// Logs.
@@ -99,6 +108,8 @@ pub struct EdgeConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StorageConfig {
+    /// Where the store is: `embedded`, in the data folder, or `cql`. Default `embedded`.
+    pub kind: StoreKind,
     /// How many shards the store has, 64 to 1,024; at creation. Default 256.
     pub shards: u16,
     /// The IANA zone in which business days begin; at creation. Default `Asia/Kolkata`.
@@ -115,11 +126,25 @@ pub struct StorageConfig {
     pub rooms_segment_bytes: u64,
     /// Blocks of rows of the views of rooms kept in memory, in bytes. Default 16 MiB.
     pub rooms_views_cache_bytes: u64,
+    /// A store on CQL.
+    pub cql: CqlConfig,
+}
+
+/// Where a store is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreKind {
+    /// In the data folder, of this process alone.
+    #[default]
+    Embedded,
+    /// On ScyllaDB or Apache Cassandra.
+    Cql,
 }
 
 impl Default for StorageConfig {
     fn default() -> Self {
         Self {
+            kind: StoreKind::default(),
             shards: ShardCount::DEFAULT.get(),
             business_zone: "Asia/Kolkata".to_owned(),
             currency: Currency::Inr.code().to_owned(),
@@ -128,6 +153,7 @@ impl Default for StorageConfig {
             views_cache_bytes: 64 << 20,
             rooms_segment_bytes: 16 << 20,
             rooms_views_cache_bytes: 16 << 20,
+            cql: CqlConfig::default(),
         }
     }
 }
@@ -159,13 +185,13 @@ impl DrainConfig {
 pub struct TelemetryConfig {
     /// How a line is written: `pretty` or `json`. Default `pretty`.
     pub format: LogFormat,
-    /// Which lines are written, as `tracing-subscriber` reads it. Default `info,ractor=warn`.
+    /// Which lines are written, as `tracing-subscriber` reads it. Default `info,ractor=warn,scylla=warn`.
     pub filter: String,
 }
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { format: LogFormat::Pretty, filter: "info,ractor=warn".to_owned() }
+        Self { format: LogFormat::Pretty, filter: "info,ractor=warn,scylla=warn".to_owned() }
     }
 }
 
@@ -195,7 +221,10 @@ impl Default for Config {
             rooms: RoomsConfig::default(),
             server: ServerConfig::default(),
             delivery: DeliveryConfig::default(),
+            escalation: EscalationConfig::default(),
+            presence: PresenceConfig::default(),
             storage: StorageConfig::default(),
+            redis: RedisConfig::default(),
             drain: DrainConfig::default(),
             telemetry: TelemetryConfig::default(),
         }
@@ -218,6 +247,12 @@ impl Config {
         if Currency::from_code(&self.storage.currency).is_none() {
             return wrong("storage.currency", "is not the code of a currency that accounts are kept in, such as INR");
         }
+        if let Err((key, why)) = self.storage.cql.check() {
+            return wrong(&format!("storage.cql.{key}"), why);
+        }
+        if let Err((key, why)) = self.redis.check() {
+            return wrong(&format!("redis.{key}"), why);
+        }
         if self.drain.seconds == 0 {
             return wrong("drain.seconds", "must be at least 1");
         }
@@ -233,6 +268,10 @@ impl Config {
         }
         if let Err((class, error)) = self.delivery.check() {
             return wrong(&format!("delivery.{}.{}", class.as_str(), error.key), &format!("must be {}", error.range));
+        }
+        self.escalation.check(self.profile)?;
+        if let Err((key, range)) = self.presence.check() {
+            return wrong(&format!("presence.{key}"), &format!("must be {range}"));
         }
         if self.profile == Profile::Production {
             self.check_production()?;

@@ -8,6 +8,7 @@ pub mod admin;
 pub mod answer;
 pub mod auth;
 pub mod body;
+pub mod caches;
 pub mod config;
 pub mod context;
 pub mod dead_letters;
@@ -17,9 +18,12 @@ pub mod extract;
 pub mod health;
 pub mod holds;
 pub mod limits;
+pub mod messages;
 pub mod metrics;
 pub mod notifications;
 pub mod openapi;
+pub mod people;
+pub mod presence;
 pub mod problem;
 pub mod rooms;
 pub mod server;
@@ -62,8 +66,11 @@ fn documented() -> (Router<Arc<App>>, OpenApi) {
         .routes(routes!(auth::renewing::refresh))
         .routes(routes!(auth::renewing::sign_out))
         .routes(routes!(auth::renewing::verify))
+        .routes(routes!(auth::sessions::list))
+        .routes(routes!(auth::sessions::end))
         .routes(routes!(users::me, users::update, users::delete))
         .routes(routes!(users::find))
+        .routes(routes!(presence::user))
         .routes(routes!(account::balance))
         .routes(routes!(account::deposit))
         .routes(routes!(account::withdraw))
@@ -75,9 +82,11 @@ fn documented() -> (Router<Arc<App>>, OpenApi) {
         .routes(routes!(holds::read))
         .routes(routes!(holds::capture))
         .routes(routes!(holds::release))
+        .routes(routes!(messages::timeline))
         .routes(routes!(rooms::create, rooms::mine))
         .routes(routes!(rooms::room, rooms::rename, rooms::close))
         .routes(routes!(rooms::members))
+        .routes(routes!(presence::room))
         .routes(routes!(rooms::invite))
         .routes(routes!(rooms::join))
         .routes(routes!(rooms::leave))
@@ -98,14 +107,21 @@ fn documented() -> (Router<Arc<App>>, OpenApi) {
         .routes(routes!(server::to_region))
         .routes(routes!(server::notify))
         .routes(routes!(server::disconnect))
+        .routes(routes!(server::disconnect_one))
+        .routes(routes!(server::user_presence))
+        .routes(routes!(server::room_presence))
         .routes(routes!(admin::freeze))
         .routes(routes!(admin::unfreeze))
+        .routes(routes!(people::sessions, people::end_sessions))
+        .routes(routes!(people::end_session))
+        .routes(routes!(people::region))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::one, dead_letters::purge))
         .routes(routes!(dead_letters::redrive))
         .routes(routes!(dead_letters::redrive_all))
         .routes(routes!(dead_letters::progress))
-        .routes(routes!(delivery::delivery));
+        .routes(routes!(delivery::delivery))
+        .routes(routes!(caches::caches));
     let (router, mut document) = OpenApiRouter::with_openapi(openapi::described())
         .nest("/api/v1", api)
         .routes(routes!(health::health))

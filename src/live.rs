@@ -1,9 +1,11 @@
 //! What is live on a node: who is connected, and who hears of what.
 //!
-//! Owns the wiring of sessions and streams to the edge and to what HTTP has as well: [`door`] lets clients in,
+//! Owns the wiring of sessions and streams to the edge and to what HTTP has as well: [`door`] lets clients in, so many
+//! at a time ([`admission`]),
 //! [`desk`] does what they call for, [`presenter`] says what events look like, [`supervisor`] keeps the two
 //! supervisors alive.
 
+pub mod admission;
 mod bucket;
 mod desk;
 mod door;
@@ -20,6 +22,7 @@ use actors::rooms::hall::RoomPublisher;
 use actors::session::SessionContext;
 use actors::sessions::SessionsMessage;
 use actors::streams::account::AccountStreams;
+use actors::streams::presence::TellerArgs;
 use actors::streams::publishing::{StreamEvent, StreamsArgs, StreamsPublisher};
 use actors::streams::room::RoomStreams;
 use domain::ids::{LoginId, ShardId, UserId};
@@ -29,7 +32,10 @@ use parking_lot::RwLock;
 use protocol::frame::ServerFrame;
 use protocol::frame::server::Drain;
 use ractor::{Actor, ActorRef};
+use storage::journal::Slot;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::app::App;
 use crate::command::failure::Failure;
@@ -42,6 +48,9 @@ use crate::node::Publishers;
 
 /// How long after the notice of a drain clients may take to reconnect elsewhere, at random.
 const DRAIN_SPREAD: Duration = Duration::from_secs(2);
+
+/// How long it may take to find the connections that are to be closed.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Publishers that publish to nobody until the streams are there: shards open before.
 #[derive(Default)]
@@ -67,17 +76,17 @@ impl<E: StreamEvent> Default for Late<E> {
 }
 
 impl Publisher for Late<Event> {
-    fn publish(&self, shard: ShardId, events: &[Arc<Event>]) {
+    fn publish(&self, shard: ShardId, slot: Slot, events: &[Arc<Event>]) {
         if let Some(publisher) = self.0.get() {
-            Publisher::publish(&**publisher, shard, events);
+            Publisher::publish(&**publisher, shard, slot, events);
         }
     }
 }
 
 impl RoomPublisher for Late<RoomEvent> {
-    fn publish(&self, shard: ShardId, events: &[Arc<RoomEvent>]) {
+    fn publish(&self, shard: ShardId, slot: Slot, events: &[Arc<RoomEvent>]) {
         if let Some(publisher) = self.0.get() {
-            RoomPublisher::publish(&**publisher, shard, events);
+            RoomPublisher::publish(&**publisher, shard, slot, events);
         }
     }
 }
@@ -99,10 +108,24 @@ impl SessionsHandle {
         self.actor.read().as_ref().is_some_and(|actor| actor.cast(message).is_ok())
     }
 
-    /// Ends the connections of a person: of one login, or all.
-    pub fn close(&self, user: UserId, login: Option<LoginId>) {
+    /// Ends the connections of a person: one, those of one login, or all.
+    pub fn close(&self, user: UserId, which: Option<Uuid>) {
         // Without a supervisor there are no sessions.
-        self.cast(SessionsMessage::Close { user, login });
+        self.cast(SessionsMessage::Close { user, which, reply: None });
+    }
+
+    /// Ends one connection of a person, or those of one login. Answers how many there were.
+    pub async fn close_one(&self, user: UserId, which: Uuid) -> usize {
+        let (reply, closed) = oneshot::channel();
+        self.cast(SessionsMessage::Close { user, which: Some(which), reply: Some(reply) });
+        tokio::time::timeout(CLOSE_PATIENCE, closed).await.ok().and_then(Result::ok).unwrap_or(0)
+    }
+
+    /// Of which people's sign-ins there are connections.
+    pub async fn logins(&self) -> Vec<(UserId, LoginId)> {
+        let (reply, answered) = oneshot::channel();
+        self.cast(SessionsMessage::Logins { reply });
+        tokio::time::timeout(CLOSE_PATIENCE, answered).await.ok().and_then(Result::ok).unwrap_or_default()
     }
 }
 
@@ -148,8 +171,15 @@ impl Live {
                 encode: accounts,
                 publisher: Arc::clone(&of_accounts),
             },
-            rooms: StreamsArgs { streams, encode: rooms, publisher: Arc::clone(&of_rooms) },
+            rooms: StreamsArgs { streams: Arc::clone(&streams), encode: rooms, publisher: Arc::clone(&of_rooms) },
+            presence: Arc::clone(&app.presences),
+            room_presence: TellerArgs {
+                streams,
+                attendance: Arc::new(presenter::AppAttendance(Arc::clone(app))),
+                config: app.config.presence,
+            },
             sessions: app.sessions.clone(),
+            clock: Arc::clone(&app.clock),
         };
         let failed = |error: ractor::SpawnErr| Failure::failed(format!("streams and sessions do not start: {error}"));
         Actor::spawn(None, Supervisor, args).await.map_err(failed)?;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use quickpe::command::cli::{Cli, Command};
+use quickpe::command::cli::{Cli, Command, absolute};
 use quickpe::command::failure::Failure;
 use quickpe::command::{self, Operation};
 use quickpe::config::{Layers, Loaded, TelemetryConfig};
@@ -34,6 +34,16 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Config) => show(&loaded),
         Some(Command::Verify) => operate(loaded, Operation::Verify),
         Some(Command::RebuildViews) => operate(loaded, Operation::RebuildViews),
+        Some(Command::Backup { folder, check_all }) => {
+            operate(loaded, Operation::Backup { folder: absolute(folder), check_all })
+        }
+        Some(Command::Export { folder }) => operate(loaded, Operation::Export { folder: absolute(folder) }),
+        Some(Command::Import { folder, shards }) => {
+            operate(loaded, Operation::Import { folder: absolute(folder), shards })
+        }
+        Some(Command::Restore { folder }) => operate(loaded, Operation::Restore { folder: absolute(folder) }),
+        Some(Command::Doctor { json }) => examine(&loaded, json),
+        Some(Command::Migrate) => migrate(&loaded),
         Some(Command::Admin(admin)) => operate(loaded, admin.operation()),
     }
 }
@@ -61,12 +71,26 @@ fn operate(loaded: Loaded, operation: Operation) -> Result<(), Failure> {
     runtime()?.block_on(command::run(Arc::new(loaded.config), metrics, operation))
 }
 
+fn migrate(loaded: &Loaded) -> Result<(), Failure> {
+    telemetry::log(&loaded.config.telemetry)?;
+    let lines = runtime()?.block_on(command::migrate::run(&loaded.config))?;
+    print(&lines)
+}
+
+fn examine(loaded: &Loaded, json: bool) -> Result<(), Failure> {
+    // What goes wrong is a finding; lines of the log beside it would say it twice.
+    let quiet = TelemetryConfig { filter: "error".to_owned(), ..loaded.config.telemetry.clone() };
+    telemetry::log(&quiet)?;
+    runtime()?.block_on(command::doctor::run(&loaded.config, json))
+}
+
 fn show(loaded: &Loaded) -> Result<(), Failure> {
+    print(&loaded.show())
+}
+
+fn print(lines: &[String]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    for line in loaded.show() {
-        writeln!(out, "{line}").map_err(|error| Failure::failed(error.to_string()))?;
-    }
-    Ok(())
+    lines.iter().try_for_each(|line| writeln!(out, "{line}")).map_err(|error| Failure::failed(error.to_string()))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

@@ -3,10 +3,13 @@
 //! A request is parsed here once, into domain types; free text is fingerprinted and sealed here; what comes back is
 //! the protocol's. Neither HTTP nor WebSocket is known here.
 
+pub mod devices;
 pub mod managing;
 pub mod notices;
+pub mod presence;
 pub mod reading;
 mod refusal;
+pub mod security;
 pub mod serving;
 pub mod talking;
 pub mod words;
@@ -36,6 +39,7 @@ pub async fn readable(app: &App, caller: &Caller, room: RoomId) -> Result<(Arc<R
 fn may_read(profile: &Profile, caller: &Caller) -> bool {
     match &profile.kind {
         RoomKind::Role(role) => role.as_str() == caller.role.name(),
+        RoomKind::Region(_) => caller.region.is_some_and(|region| region.rooms().any(|room| room == profile.kind)),
         _ => profile.is_readable_by(caller.user),
     }
 }

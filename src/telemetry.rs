@@ -57,7 +57,11 @@ pub fn metrics() -> Result<PrometheusHandle, BuildError> {
     actors::metrics::describe();
     actors::rooms::metrics::describe();
     storage::metrics::describe();
+    storage_cql::metrics::describe();
+    storage_redis::metrics::describe();
+    crate::cache::metrics::describe();
     crate::edge::metrics::describe();
+    crate::escalation::metrics::describe();
     crate::http::metrics::describe();
     Ok(handle)
 }

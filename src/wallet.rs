@@ -19,6 +19,7 @@ pub mod transfer;
 
 use domain::ids::{LoginId, UserId};
 use domain::ledger::{Command, Origin, Request};
+use domain::room::Region;
 use domain::time::Timestamp;
 use storage::identity::Role;
 
@@ -31,6 +32,8 @@ pub struct Caller {
     pub user: UserId,
     /// What they may do beyond their own account.
     pub role: Role,
+    /// Where they are, if that is known.
+    pub region: Option<Region>,
     /// The login that the token belongs to; none for one made by the command line.
     pub login: Option<LoginId>,
     /// When the token ends.

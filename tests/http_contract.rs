@@ -11,6 +11,8 @@ mod problems;
 mod rooms;
 #[path = "http_contract/sessions.rs"]
 mod sessions;
+#[path = "http_contract/sharing.rs"]
+mod sharing;
 #[path = "http_contract/tokens.rs"]
 mod tokens;
 #[path = "http_contract/walk.rs"]

@@ -1,6 +1,6 @@
 //! `quickpe admin …`: what an operator does on the machine of a node.
 
-use domain::ids::{AccountId, OperationId, TransferId};
+use domain::ids::{AccountId, OperationId, RoomId, TransferId};
 use domain::ledger::{By, Command, Limits, Opening, Origin, Principal, Request, Suspended, Via};
 use domain::money::{Currency, Minor};
 use storage::identity::{Email, Role, User};
@@ -8,6 +8,7 @@ use storage::identity::{Email, Role, User};
 use crate::command::Context;
 use crate::command::failure::Failure;
 use crate::command::output::Output;
+use crate::revoking;
 
 /// What an operator's doings go back to.
 fn origin(context: &Context) -> Origin {
@@ -30,6 +31,7 @@ pub async fn grant(context: &Context, email: &str, role: &str, out: &Output) -> 
     let person = person(context, email).await?;
     let gone = || Failure::failed("nobody has this e-mail");
     let changed = context.app.identity.change_role(person.id, role).await?.ok_or_else(gone)?;
+    revoking::profile_changed(&context.app, changed.id).await;
     tracing::info!(user = %changed.id, %role, "an operator gave a role");
     out.line(format!("{} is now {role}", changed.quickpe_id)).await;
     Ok(())
@@ -92,6 +94,18 @@ pub async fn release_account(context: &Context, account: AccountId, out: &Output
     let was_quarantined = ended.map_err(|error| Failure::failed(error.to_string()))?;
     let said = if was_quarantined { "its quarantine is over" } else { "it was in no quarantine" };
     out.line(format!("{account}: {said}")).await;
+    Ok(())
+}
+
+/// Ends a room's quarantine.
+///
+/// # Errors
+/// Its shard is not open.
+pub async fn release_room(context: &Context, room: RoomId, out: &Output) -> Result<(), Failure> {
+    let ended = context.app.chat.end_quarantine(room, origin(context)).await;
+    let was_quarantined = ended.map_err(|error| Failure::failed(error.to_string()))?;
+    let said = if was_quarantined { "its quarantine is over" } else { "it was in no quarantine" };
+    out.line(format!("{room}: {said}")).await;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use domain::ids::{AccountId, TransferId};
+use domain::ids::{AccountId, RoomId, TransferId};
 
 use crate::command::Operation;
 use crate::config::{Layers, Profile};
@@ -50,6 +50,44 @@ pub enum Command {
     Verify,
     /// Derive all views from the journal again
     RebuildViews,
+    /// Copy the store in the data folder into DIR, while a node serves it or not; again: what is new
+    Backup {
+        /// A folder of its own, on another disk
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// Read all that is in DIR again, not only what was copied now
+        #[arg(long)]
+        check_all: bool,
+    },
+    /// Write the whole of a store that no node serves into files in DIR; again: go on where it was
+    Export {
+        /// A folder of its own
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Make a store of the export in DIR, embedded or on CQL as configured; again: go on where it was
+    Import {
+        /// The folder of the export
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// Give the store this number of shards, 64 to 1024; nothing may be in transit between the old ones
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(64..=1024))]
+        shards: Option<u16>,
+    },
+    /// Put the backup in DIR into an empty data folder
+    Restore {
+        /// The folder of the backup
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Bring the schema of a store on CQL to this build's version, and make the store if there is none
+    Migrate,
+    /// Look at the configuration and at what it leads to, and say what to mend: 1 if anything must be
+    Doctor {
+        /// Print the findings as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the configuration and where each value comes from
     Config,
     /// Operate the platform
@@ -60,7 +98,7 @@ pub enum Command {
 /// Operations.
 #[derive(Debug, Subcommand)]
 pub enum Admin {
-    /// Give a person a role: user, treasury or admin
+    /// Give a person a role: user, treasury, admin or support
     Grant {
         /// Their e-mail
         email: String,
@@ -73,6 +111,9 @@ pub enum Admin {
     /// Accounts
     #[command(subcommand)]
     Account(Account),
+    /// Rooms
+    #[command(subcommand)]
+    Room(Room),
     /// Rewrite the identity store, so that what was erased is gone from the disk
     Compact,
     /// Show what a person's account may spend, or set it
@@ -130,6 +171,16 @@ pub enum Account {
     },
 }
 
+/// Operations on rooms.
+#[derive(Debug, Subcommand)]
+pub enum Room {
+    /// End a room's quarantine
+    Release {
+        /// The room
+        id: RoomId,
+    },
+}
+
 impl Common {
     /// The layers of the configuration: the file, the environment and these flags.
     pub fn layers(&self) -> Layers {
@@ -144,12 +195,20 @@ impl Common {
             flags.push(("profile", "--profile", profile.name().to_owned()));
         }
         if self.accept_clock {
-            flags.push(("ledger.accept_clock", "--accept-clock", "true".to_owned()));
+            // One clock stamps accounts and rooms.
+            for key in ["ledger.accept_clock", "rooms.accept_clock"] {
+                flags.push((key, "--accept-clock", "true".to_owned()));
+            }
         }
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
         let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
         Layers { file: self.config.clone(), environment, flags }
     }
+}
+
+/// A path as another process finds it, which may run in another folder.
+pub fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 impl Admin {
@@ -161,12 +220,11 @@ impl Admin {
             Self::Suspense(Suspense::Release { id }) => Operation::SuspenseRelease { transfer: id },
             Self::Suspense(Suspense::Return { id }) => Operation::SuspenseReturn { transfer: id },
             Self::Account(Account::Release { id }) => Operation::AccountRelease { account: id },
+            Self::Room(Room::Release { id }) => Operation::RoomRelease { room: id },
             Self::Compact => Operation::Compact,
             Self::Limits { email, per_transaction, per_day } => Operation::Limits { email, per_transaction, per_day },
             Self::Synthesize { users, balance, tokens, transfers } => {
-                // The node that writes the file may run in another folder. Without one, as it is.
-                let tokens = tokens.map(|path| std::path::absolute(&path).unwrap_or(path));
-                Operation::Synthesize { users, balance, tokens, transfers }
+                Operation::Synthesize { users, balance, tokens: tokens.map(absolute), transfers }
             }
         }
     }
@@ -187,5 +245,9 @@ mod tests {
         assert_eq!(admin.operation(), Operation::Grant { email: "a@example.com".into(), role: "admin".into() });
         assert!(Cli::try_parse_from(["quickpe"]).unwrap().command.is_none());
         assert!(Cli::try_parse_from(["quickpe", "--listen", "nowhere"]).is_err());
+        for (shards, is_fine) in [("63", false), ("64", true), ("1024", true), ("1025", false), ("all", false)] {
+            let parsed = Cli::try_parse_from(["quickpe", "import", "x", "--shards", shards]);
+            assert_eq!(parsed.is_ok(), is_fine, "{shards}");
+        }
     }
 }

@@ -73,7 +73,10 @@ impl From<storage::Error> for Failure {
             storage::Error::Locked(_) => Self::locked(message),
             // Bytes that this build does not understand: as `verify` has it, they are not what they should be.
             storage::Error::Damaged { .. } | storage::Error::Unknown(_) => Self::damaged(message),
-            storage::Error::Unavailable(_) | storage::Error::Io { .. } => Self::failed(message),
+            storage::Error::Misconfigured(_) => Self::usage(message),
+            storage::Error::Unavailable(_) | storage::Error::Unsuitable(_) | storage::Error::Io { .. } => {
+                Self::failed(message)
+            }
         }
     }
 }

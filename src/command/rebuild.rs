@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use storage::embedded::views;
-use storage::journal::{Place, Space};
+use storage::journal::Space;
 use tokio::time::Instant;
 
 use crate::command::failure::Failure;
@@ -15,17 +15,24 @@ use crate::node::stores::{SpaceStores, now};
 /// Rebuilds the views of a stopped store.
 ///
 /// # Errors
-/// The store is in use or damaged, or the disk refuses.
+/// The store is in use or damaged, or it refuses.
 pub async fn run(config: &Arc<Config>, out: &Output) -> Result<(), Failure> {
-    let store = Store::open(&config.data, &config.storage, false, now())?;
+    let store = Store::open(config, false, now()).await?;
     let begun = Instant::now();
     let mut records = 0;
+    if let Some(cql) = &store.cql {
+        // One set of tables holds the views of all spaces.
+        storage_cql::clear_views(cql).await?;
+    }
     for space in [Space::Ledger, Space::Rooms] {
         let stores = tokio::task::block_in_place(|| {
-            views::clear(&Layout::of(&config.data).views(space))?;
+            if store.cql.is_none() {
+                views::clear(&Layout::of(&config.data).views(space))?;
+            }
             SpaceStores::open(&store, config, space)
         })?;
-        records += stores.replay(Place(0), Vec::new(), &|at| out.progress(at)).await?;
+        let all = stores.records(&store).await?;
+        records += stores.replay(all, Vec::new(), &|at| out.progress(at)).await?;
         // Closing writes what the views still hold in memory.
         tokio::task::block_in_place(|| drop(stores));
     }

@@ -36,6 +36,9 @@ const _: () = assert!(BATCH <= CREATE_MAX);
 /// How long what is busy is left alone, at most: the journal makes room within milliseconds.
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(50);
 
+/// How often a command is given again whose outcome is not known in time: minutes, on a machine that does much else.
+const UNKNOWN_MAX: u32 = 12;
+
 /// Makes `count` people, who then pay each other `transfers` times.
 ///
 /// # Errors
@@ -95,6 +98,7 @@ fn new_user(context: &Context, run: &str, number: usize, hash: &str) -> Result<N
         last_name: name(format!("Person {number}"))?,
         password_hash: hash.to_owned(),
         role: Role::User,
+        region: None,
         created_at: context.app.clock.now(),
     })
 }
@@ -152,9 +156,12 @@ async fn submit(context: &Context, owner: UserId, request: Request) -> Result<()
     let account = AccountId::of(owner, app.currency);
     let origin = actors::ledger::system_origin(OperationId(app.new_id()));
     let command = Command { origin, opening: Opening { owner, currency: app.currency }, request };
+    let mut unknown = 0;
     loop {
         match app.ledger.submit(account, command.clone()).await {
             Ok(_) => return Ok(()),
+            // A transfer has one effect, however often it is asked for.
+            Err(CommandError::Unknown) if unknown < UNKNOWN_MAX => unknown += 1,
             Err(CommandError::Busy { retry_after } | CommandError::PayeeUnavailable { retry_after }) => {
                 tokio::time::sleep(retry_after.min(PATIENCE)).await;
             }
@@ -177,7 +184,7 @@ fn write_tokens(context: &Context, users: &[UserId], path: &Path) -> Result<(), 
     let mut file = BufWriter::new(file);
     let now = context.app.clock.now();
     for user in users {
-        let token = context.app.tokens.issue_access(*user, Role::User, None, now);
+        let token = context.app.tokens.issue_access(*user, Role::User, None, None, now);
         let token = token.map_err(|code| Failure::failed(code.message()))?;
         writeln!(file, "{user}\t{token}").map_err(failed)?;
     }

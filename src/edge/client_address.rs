@@ -52,6 +52,11 @@ impl TrustedProxies {
         Self(ranges)
     }
 
+    /// Whether no proxy is trusted.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether `address` is a trusted proxy's.
     pub fn contain(&self, address: IpAddr) -> bool {
         self.0.iter().any(|range| range.contains(address))

@@ -42,6 +42,12 @@ impl Refused {
     }
 }
 
+/// When somebody who is refused should come back: between once and twice `least`, so that those who are refused
+/// together do not come back together.
+pub fn retry_after(least: Duration) -> Duration {
+    least.mul_f64(1.0 + rand::random::<f64>())
+}
+
 /// Counts connections. One a node.
 #[derive(Debug)]
 pub struct Gate {

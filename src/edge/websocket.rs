@@ -11,6 +11,7 @@ mod connection;
 pub mod door;
 mod frame_header;
 pub mod heartbeat;
+mod outgoing;
 pub mod reader;
 pub mod upgrade;
 mod writer;
@@ -39,6 +40,12 @@ use upgrade::ProxyTrust;
 pub struct WebSocketConfig {
     /// Milliseconds from the handshake to a complete `hello`. Default 10,000.
     pub hello_timeout_ms: u32,
+    /// Clients whose `hello` is looked at at once. At least 1. Default 1,024.
+    pub hellos_max: u32,
+    /// Clients whose `hello` waits for that; beyond it they are sent away with 1013. Default 16,384.
+    pub hellos_waiting_max: u32,
+    /// Milliseconds that one waits at most before it is sent away. Default 5,000.
+    pub hello_wait_ms: u32,
     /// Bytes of one message of a client, all fragments together. Default 65,536.
     pub message_bytes_max: u32,
     /// Frames that one client may send a second, after a burst of twice as many; beyond it nothing more is read from it
@@ -63,6 +70,9 @@ impl Default for WebSocketConfig {
     fn default() -> Self {
         Self {
             hello_timeout_ms: 10_000,
+            hellos_max: 1_024,
+            hellos_waiting_max: 16_384,
+            hello_wait_ms: 5_000,
             message_bytes_max: 64 << 10,
             frames_per_second: 500,
             outbox_bytes_max: 256 << 10,
@@ -89,6 +99,9 @@ pub enum InvalidConfig {
         /// The time between pings.
         heartbeat_ms: u32,
     },
+    /// Nobody would ever come in.
+    #[error("hellos_max must be at least 1")]
+    NoHellos,
     /// Nothing would ever be read.
     #[error("frames_per_second must be at least 1")]
     NoFrames,
@@ -112,6 +125,9 @@ impl WebSocketConfig {
         if silence_ms <= heartbeat_ms {
             return Err(InvalidConfig::SilenceBelowHeartbeat { silence_ms, heartbeat_ms });
         }
+        if self.hellos_max == 0 {
+            return Err(InvalidConfig::NoHellos);
+        }
         if self.frames_per_second == 0 {
             return Err(InvalidConfig::NoFrames);
         }
@@ -129,7 +145,7 @@ pub struct WebSockets<D> {
     gate: Arc<Gate>,
     proxies: ProxyTrust,
     heartbeats: Arc<Heartbeats>,
-    meters: FrameMeters,
+    meters: Arc<FrameMeters>,
     stop: CancellationToken,
 }
 
@@ -150,7 +166,7 @@ impl<D: Door> WebSockets<D> {
             Duration::from_millis(config.silence_ms.into()),
         );
         let proxies = ProxyTrust { proxies: listener.trusted_proxies.clone(), header: listener.forwarded_header };
-        Arc::new(Self { door, config, gate, proxies, heartbeats, meters: FrameMeters::new(), stop })
+        Arc::new(Self { door, config, gate, proxies, heartbeats, meters: Arc::new(FrameMeters::new()), stop })
     }
 
     /// The route `/ws`. The router must be served by [`Listener`](super::listener::Listener): it takes the socket

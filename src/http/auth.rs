@@ -4,6 +4,7 @@ pub mod caller;
 pub mod logins;
 pub mod passwords;
 pub mod renewing;
+pub mod sessions;
 pub mod signing;
 pub mod tokens;
 

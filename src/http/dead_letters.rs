@@ -107,6 +107,7 @@ fn instead(letter: &deliveries::DeadLetter) -> String {
     match letter.reason {
         Reason::Suspense | Reason::Quarantined => letter.detail.clone(),
         Reason::Unserved => "A command is not sent again: its sender does so, with the same key.".to_owned(),
+        Reason::Escalation => "What was not taken since is escalated again at the next deadline.".to_owned(),
         Reason::Refused | Reason::Unacknowledged | Reason::Deadline => "It is resolved.".to_owned(),
     }
 }
@@ -201,6 +202,7 @@ const fn kind(reason: Reason) -> DeadLetterKind {
         Reason::Quarantined => DeadLetterKind::Quarantine,
         Reason::Unserved => DeadLetterKind::Command,
         Reason::Refused | Reason::Unacknowledged | Reason::Deadline => DeadLetterKind::Delivery,
+        Reason::Escalation => DeadLetterKind::Escalation,
     }
 }
 
@@ -214,7 +216,8 @@ mod tests {
         let delivery = DeadLetterKind::Delivery;
         let expected = [DeadLetterKind::Suspense, DeadLetterKind::Quarantine, DeadLetterKind::Command];
         assert_eq!(kinds[..3], expected);
-        assert_eq!(kinds[3..], [delivery; 3]);
+        assert_eq!(kinds[3..6], [delivery; 3]);
+        assert_eq!(kinds[6..], [DeadLetterKind::Escalation]);
     }
 
     #[test]

@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, State};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use domain::ids::{RoomId, UserId};
 use domain::room::{Label, RoomClass, RoomKind};
 use protocol::code::Code;
 use protocol::http::KeyHeader;
+use protocol::http::presence::{PresenceResponse, RoomPresenceResponse};
 use protocol::http::room::RoomOffset;
 use protocol::http::server::{CreateBroadcastRequest, NotifyRequest, ServerMessageRequest};
 use protocol::problem::{FieldCode, Problem};
 use serde::{Deserialize, Serialize};
+use storage::presence::Present;
+use uuid::Uuid;
 
 use crate::app::App;
 use crate::config::ConfigError;
@@ -22,7 +25,9 @@ use crate::http::auth::caller::bearer;
 use crate::http::body::{Json, OptionalJson};
 use crate::http::context::Context;
 use crate::http::extract::{Id, Key, Known};
-use crate::rooms::notices::Notice;
+use crate::revoking;
+use crate::rooms::notices::{self, Notice};
+use crate::rooms::presence;
 use crate::rooms::serving::{self, Saying};
 
 /// The fewest characters of a key: 32 of base64 are 192 bits.
@@ -67,6 +72,8 @@ pub enum Scope {
     Notify,
     /// End a person's connections.
     Disconnect,
+    /// See who is online, and who is in a room.
+    Presence,
 }
 
 impl ServerConfig {
@@ -240,7 +247,7 @@ pub async fn notify(
     }
     let NotifyRequest { kind, title, message } = request;
     let notice = Notice { kind, title, message };
-    serving::notify(&app, server.context.operation, user, &notice, server.key(&key).as_deref()).await.map(Answer)
+    notices::tell(&app, server.context.operation, user, &notice, server.key(&key).as_deref()).await.map(Answer)
 }
 
 /// Ends a person's connections.
@@ -255,8 +262,66 @@ pub async fn disconnect(
     Id(user): Id<UserId>,
 ) -> Result<StatusCode, Failure> {
     server.may(Scope::Disconnect)?;
-    app.sessions.close(user, None);
+    revoking::disconnected(&app, user, None).await;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends one of a person's connections, or all of one sign-in.
+#[utoipa::path(delete, path = "/server/users/{id}/sessions/{session}", tag = "server",
+    params(("id" = uuid::Uuid, Path, description = "The person."),
+        ("session" = uuid::Uuid, Path, description = "The connection, or the sign-in.")), responses(
+    (status = 204, description = "It is ended."),
+), security(("bearer" = [])))]
+pub async fn disconnect_one(
+    State(app): State<Arc<App>>,
+    server: Server,
+    Path((user, session)): Path<(String, String)>,
+) -> Result<StatusCode, Failure> {
+    server.may(Scope::Disconnect)?;
+    let (Ok(user), Ok(session)) = (user.parse::<UserId>(), session.parse::<Uuid>()) else {
+        return Err(Code::NotFound.into());
+    };
+    if app.sessions.close_one(user, session).await == 0 {
+        let is_it = |there: &Present| there.session.0 == session || there.login.is_some_and(|login| login.0 == session);
+        if !presence::sessions(&app, user).await?.iter().any(is_it) {
+            return Err(Code::NotFound.into());
+        }
+        // It is another node's, or ends just now.
+        revoking::disconnected(&app, user, Some(session)).await;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whether a person is online, and with which connections.
+#[utoipa::path(get, path = "/server/users/{id}/presence", tag = "server",
+    params(("id" = uuid::Uuid, Path, description = "The person.")), responses(
+    (status = 200, description = "As it is now.", body = PresenceResponse),
+    (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+), security(("bearer" = [])))]
+pub async fn user_presence(
+    State(app): State<Arc<App>>,
+    server: Server,
+    Id(user): Id<UserId>,
+) -> Result<axum::Json<PresenceResponse>, Failure> {
+    server.may(Scope::Presence)?;
+    presence::of_anybody(&app, user).await.map(axum::Json)
+}
+
+/// Who follows a room now.
+#[utoipa::path(get, path = "/server/rooms/{id}/presence", tag = "server",
+    params(("id" = uuid::Uuid, Path, description = "The room.")), responses(
+    (status = 200, description = "As it is now.", body = RoomPresenceResponse),
+    (status = 403, description = "`forbidden` or `blocked`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+), security(("bearer" = [])))]
+pub async fn room_presence(
+    State(app): State<Arc<App>>,
+    server: Server,
+    Id(room): Id<RoomId>,
+) -> Result<axum::Json<RoomPresenceResponse>, Failure> {
+    server.may(Scope::Presence)?;
+    presence::any_room(&app, room).await.map(axum::Json)
 }
 
 #[cfg(test)]

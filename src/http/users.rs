@@ -6,8 +6,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use domain::ids::UserId;
 use protocol::code::Code;
+use protocol::event::room::SecurityKind;
 use protocol::http::user::{
-    DeleteUserRequest, FOUND_MAX, FindUsersRequest, FindUsersResponse, FoundUser, UpdateUserRequest, User,
+    DeleteUserRequest, FOUND_MAX, FindUsersRequest, FindUsersResponse, UpdateUserRequest, User,
 };
 use protocol::problem::{FieldCode, FieldError, Problem};
 use protocol::value::{Handle, Role, Time};
@@ -18,6 +19,8 @@ use crate::failure::Failure;
 use crate::http::auth::caller::SignedIn;
 use crate::http::auth::signing;
 use crate::http::body::Json;
+use crate::revoking;
+use crate::rooms::security::{self, Security};
 use crate::wallet::{Caller, erasure};
 
 /// The most characters of a search: the longest e-mail.
@@ -82,7 +85,7 @@ async fn change_profile(app: &App, mut user: identity::User, change: ProfileChan
     for _ in 0..CHANGE_TRIES {
         match app.identity.update_profile(user.id, user.version, change.clone()).await? {
             ProfileChanged::Changed(user) => {
-                app.people.forget(user.id);
+                revoking::profile_changed(app, user.id).await;
                 return Ok(user);
             }
             ProfileChanged::Stale(now) => user = now,
@@ -93,15 +96,15 @@ async fn change_profile(app: &App, mut user: identity::User, change: ProfileChan
     Err(Code::Conflict.into())
 }
 
-async fn change_password(app: &App, caller: &Caller, from: String, to: String) -> Result<(), Failure> {
+async fn change_password(app: &Arc<App>, caller: &Caller, from: String, to: String) -> Result<(), Failure> {
     let to = app.access.passwords.hash(to).await?;
     if !app.identity.change_password(caller.user, from, to, app.now()).await? {
         return Err(Code::Conflict.into());
     }
     for login in app.identity.end_logins(caller.user, caller.login).await? {
-        app.access.logins.ended(login);
-        app.sessions.close(caller.user, Some(login));
+        revoking::login_ended(app, caller.user, login).await;
     }
+    security::tell(app, caller.user, Security::of(SecurityKind::PasswordChanged)).await;
     Ok(())
 }
 
@@ -149,15 +152,8 @@ pub async fn find(
         return Err(Failure::field("filter", FieldCode::TooLong, "has at most 254 characters"));
     }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let users = app.identity.search(request.filter.trim(), limit).await?;
-    let users = users.iter().map(|user| FoundUser {
-        id: user.id,
-        quickpe_id: Handle(user.quickpe_id),
-        first_name: user.first_name.as_str().to_owned(),
-        last_name: user.last_name.as_str().to_owned(),
-        email: user.email.masked(),
-    });
-    Ok(axum::Json(FindUsersResponse { users: users.collect() }))
+    let users = app.people.find(request.filter.trim(), limit).await?;
+    Ok(axum::Json(FindUsersResponse { users: users.to_vec() }))
 }
 
 /// The live person that a token names.
@@ -181,7 +177,9 @@ pub fn shown(user: &identity::User) -> User {
             identity::Role::User => Role::User,
             identity::Role::Treasury => Role::Treasury,
             identity::Role::Admin => Role::Admin,
+            identity::Role::Support => Role::Support,
         },
+        region: user.region.map(|region| region.to_string()),
         created_at: Time::of(user.created_at),
     }
 }

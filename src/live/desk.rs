@@ -72,7 +72,7 @@ impl Desk for AppDesk {
         let from = self.app.people.party(user).await.map_err(busy)?;
         let stream = StreamName::Room(room.to_string().into());
         let signal = ServerFrame::Signal(SignalFrame { stream, from, kind, data });
-        self.streams.signal(room.0, &frame::text(&signal.encode()));
+        self.streams.signal(room.0, &frame::text(&signal.encode())).await;
         Ok(())
     }
 }
@@ -105,17 +105,18 @@ impl AppDesk {
         })
     }
 
-    /// Who calls. Their role is read anew: a session may live longer than it.
+    /// Who calls. Their role is as it is now: a session may live longer than it.
     async fn caller(&self, calling: Calling, trace: Option<Trace>) -> Result<Caller, Failure> {
         let Calling { rights, session, device } = calling;
-        let person = self.app.identity.person(rights.user).await.map_err(|error| {
+        let card = self.app.people.card(rights.user).await.map_err(|error| {
             tracing::error!(%error, "a caller cannot be read");
             Failure::of(Code::Busy)
         })?;
-        let user = person.and_then(storage::identity::Person::live).ok_or_else(|| Failure::of(Code::TokenInvalid))?;
+        let standing = card.standing.ok_or_else(|| Failure::of(Code::TokenInvalid))?;
         let by = By { principal: Principal::Person(rights.user), session: Some(session), device, via: Via::WebSocket };
         let origin = Origin { operation: OperationId(Uuid::new_v4()), by, trace };
-        Ok(Caller { user: rights.user, role: user.role, login: rights.login, expires_at: rights.expires_at, origin })
+        let Rights { user: id, login, expires_at, .. } = rights;
+        Ok(Caller { user: id, role: standing.role, region: standing.region, login, expires_at, origin })
     }
 }
 

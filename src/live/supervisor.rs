@@ -1,13 +1,17 @@
-//! Keeps the streams, their sweeper and the supervisor of sessions alive.
+//! Keeps the streams, their sweeper, presence and the supervisor of sessions alive.
 //!
-//! Streams begin again from the ledger; the sweeper finds everything in the windows. The sessions' supervisor takes its sessions with it; their connections are
-//! told to resume by what closes their outboxes.
+//! Streams begin again from the ledger; the sweeper finds everything in the windows; what says who is where finds what
+//! waits. The sessions' supervisor takes its sessions with it; their connections are told to resume by what closes
+//! their outboxes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::sessions::Sessions;
+use actors::clock::WallClock;
+use actors::presence::{PresenceWriter, Presences};
+use actors::sessions::{Sessions, SessionsArgs};
+use actors::streams::presence::{RoomPresenceTeller, TellerArgs};
 use actors::streams::publishing::{StreamsActor, StreamsArgs};
 use actors::streams::sweeper::Sweeper;
 use domain::ledger::Event;
@@ -29,6 +33,10 @@ pub(super) enum Part {
     RoomStreams,
     /// What sends again.
     Sweeper,
+    /// What says who is online.
+    Presence,
+    /// What tells rooms who is in them.
+    RoomPresence,
     /// The supervisor of sessions.
     Sessions,
 }
@@ -40,6 +48,8 @@ impl Part {
             Self::Streams => "streams",
             Self::RoomStreams => "room_streams",
             Self::Sweeper => "sweeper",
+            Self::Presence => "presence",
+            Self::RoomPresence => "room_presence",
             Self::Sessions => "sessions",
         }
     }
@@ -52,7 +62,10 @@ pub(super) struct Supervisor;
 pub(super) struct SupervisorArgs {
     pub accounts: StreamsArgs<Event>,
     pub rooms: StreamsArgs<RoomEvent>,
+    pub presence: Arc<Presences>,
+    pub room_presence: TellerArgs,
     pub sessions: SessionsHandle,
+    pub clock: Arc<dyn WallClock>,
 }
 
 /// What it has.
@@ -72,6 +85,8 @@ impl Actor for Supervisor {
         state.start(&me, Part::Streams).await?;
         state.start(&me, Part::RoomStreams).await?;
         state.start(&me, Part::Sweeper).await?;
+        state.start(&me, Part::Presence).await?;
+        state.start(&me, Part::RoomPresence).await?;
         state.start(&me, Part::Sessions).await?;
         Ok(state)
     }
@@ -127,8 +142,18 @@ impl SupervisorState {
                 let streams = Arc::clone(&self.args.accounts.streams);
                 Actor::spawn_linked(None, Sweeper, streams, me.get_cell()).await?.0.get_id()
             }
+            Part::Presence => {
+                let presences = Arc::clone(&self.args.presence);
+                Actor::spawn_linked(None, PresenceWriter, presences, me.get_cell()).await?.0.get_id()
+            }
+            Part::RoomPresence => {
+                let args = self.args.room_presence.clone();
+                Actor::spawn_linked(None, RoomPresenceTeller, args, me.get_cell()).await?.0.get_id()
+            }
             Part::Sessions => {
-                let (actor, _) = Actor::spawn_linked(None, Sessions, (), me.get_cell()).await?;
+                let SupervisorArgs { clock, presence, .. } = &self.args;
+                let args = SessionsArgs { clock: Arc::clone(clock), presences: Arc::clone(presence) };
+                let (actor, _) = Actor::spawn_linked(None, Sessions, args, me.get_cell()).await?;
                 self.args.sessions.open(actor.clone());
                 actor.get_id()
             }

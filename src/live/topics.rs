@@ -8,7 +8,7 @@ use actors::streams::room::RoomStreams;
 use actors::streams::topic::{Topic, Topics};
 use async_trait::async_trait;
 use domain::ids::RoomId;
-use domain::room::{RoomClass, RoomKind};
+use domain::room::{Region, RoomClass, RoomKind};
 use protocol::code::Code;
 use protocol::frame::StreamName;
 use uuid::Uuid;
@@ -51,10 +51,11 @@ impl AppTopics {
             Some(profile) if profile.is_readable_by(rights.user) => true,
             // One's own room is followed by its name.
             Some(profile) => match &profile.kind {
-                RoomKind::Role(_) => self.is_of_role(rights, room).await?,
+                RoomKind::Role(_) | RoomKind::Region(_) => self.is_of_all_like(rights, room).await?,
                 _ => false,
             },
-            None => self.is_of_role(rights, room).await?,
+            // What nobody wrote to yet may be followed as well.
+            None => self.is_of_all_like(rights, room).await?,
         };
         if !readable {
             return Err(Code::StreamUnknown);
@@ -63,14 +64,16 @@ impl AppTopics {
         Ok(self.rooms.topic(room, class, None))
     }
 
-    /// Whether the room is that of the person's role, which is read anew: a token may be older than it.
-    async fn is_of_role(&self, rights: &Rights, room: RoomId) -> Result<bool, Code> {
-        let person = self.app.identity.person(rights.user).await.map_err(|error| {
-            tracing::warn!(%error, "a person's role cannot be read");
+    /// Whether the room is that of the person's role or region, as they are now: a token may be older than they
+    /// are.
+    async fn is_of_all_like(&self, rights: &Rights, room: RoomId) -> Result<bool, Code> {
+        let card = self.app.people.card(rights.user).await.map_err(|error| {
+            tracing::warn!(%error, "a person's role and region cannot be read");
             Code::Busy
         })?;
-        let role = person.and_then(storage::identity::Person::live).map(|user| user.role);
-        let label = role.and_then(|role| role.name().parse().ok());
-        Ok(label.is_some_and(|label| RoomKind::Role(label).room() == Some(room)))
+        let Some(standing) = card.standing else { return Ok(false) };
+        let role = standing.role.name().parse().ok().map(RoomKind::Role);
+        let regions = standing.region.iter().flat_map(Region::rooms);
+        Ok(role.into_iter().chain(regions).any(|kind| kind.room() == Some(room)))
     }
 }

@@ -60,6 +60,12 @@ fn of(reported: &Reported) -> DeadLetter {
             detail: format!("`quickpe admin account release {account}` ends it"),
             ..letter(account.0, Reason::Quarantined)
         },
+        Failure::RoomQuarantined { room, error } => DeadLetter {
+            stream: Some(room.0),
+            last_error: error.clone(),
+            detail: format!("`quickpe admin room release {room}` ends it"),
+            ..letter(room.0, Reason::Quarantined)
+        },
     }
 }
 

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use actors::node::Node;
 use actors::rooms::hall::Hall;
 use protocol::http::health::{HealthResponse, HealthStatus, PartHealth};
+use storage_cql::{Pulse, Standing};
+use storage_redis::{Redis, State};
 
 /// Where a node is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,14 +27,24 @@ pub struct Readiness {
     phase: AtomicU8,
     node: Arc<Node>,
     hall: Arc<Hall>,
+    /// The store, if it is one that may be away.
+    store: Option<Arc<Pulse>>,
+    /// What nodes share, if they do.
+    redis: Option<Arc<Redis>>,
     /// Dead letters a minute above which the node is degraded.
     dead_letters_per_minute_max: u32,
 }
 
 impl Readiness {
     /// Of a node that starts.
-    pub fn new(node: Arc<Node>, hall: Arc<Hall>, dead_letters_per_minute_max: u32) -> Self {
-        Self { phase: AtomicU8::new(Phase::Starting as u8), node, hall, dead_letters_per_minute_max }
+    pub fn new(
+        node: Arc<Node>,
+        hall: Arc<Hall>,
+        store: Option<Arc<Pulse>>,
+        redis: Option<Arc<Redis>>,
+        dead_letters_per_minute_max: u32,
+    ) -> Self {
+        Self { phase: AtomicU8::new(Phase::Starting as u8), node, hall, store, redis, dead_letters_per_minute_max }
     }
 
     /// Where the node is in its life.
@@ -79,6 +91,18 @@ impl Readiness {
             let why = "the disk is nearly full: no new commands are taken".to_owned();
             part("journal", HealthStatus::Unavailable, Some(why));
         }
+        if let Some(pulse) = &self.store {
+            let (status, why) = standing(pulse.standing());
+            part("store", status, why);
+        }
+        match self.redis.as_ref().map(|redis| redis.state()) {
+            None => {}
+            Some(State::Closed) => part("redis", HealthStatus::Ok, None),
+            Some(State::Open | State::HalfOpen) => {
+                let why = "it does not answer: limits are stricter, presence and caches are of this node alone";
+                part("redis", HealthStatus::Degraded, Some(why.to_owned()));
+            }
+        }
         let dead = self.node.dead_letters.per_minute(self.node.clock.now());
         if dead > u64::from(self.dead_letters_per_minute_max) {
             let why = format!("{dead} dead letters in the last minute");
@@ -94,4 +118,17 @@ impl Readiness {
     pub fn live(&self) -> HealthResponse {
         HealthResponse { status: HealthStatus::Ok, parts: BTreeMap::new() }
     }
+}
+
+/// What the standing of a store means for those whom the node serves.
+fn standing(standing: Standing) -> (HealthStatus, Option<String>) {
+    let (status, why) = match standing {
+        Standing::Whole => return (HealthStatus::Ok, None),
+        Standing::Short { down, of } => (HealthStatus::Degraded, format!("{down} of its {of} nodes do not answer")),
+        Standing::Late => (HealthStatus::Degraded, "it did not answer when it was asked".to_owned()),
+        Standing::Silent => {
+            (HealthStatus::Unavailable, "it does not answer: commands wait for it or are refused".to_owned())
+        }
+    };
+    (status, Some(why))
 }

@@ -1,19 +1,21 @@
 //! `Root`: the supervisor of a node's supervisors.
 //!
-//! Without `Shards` and `Rooms` the node is of no use: their end is the process's. `DeadLetters` is started again, later each time;
-//! what was in its mailbox is reported again by who still has the cause.
+//! Without `Shards` and `Rooms` the node is of no use: their end is the process's. `DeadLetters` and `Deadlines` are
+//! started again, later each time: what was in the mailbox of the one is reported again by who still has the cause, what
+//! the other knew is derived.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actors::dead_letters::{DeadLetters, DeadLettersArgs};
+use actors::deadlines::{Deadlines, DeadlinesArgs};
 use actors::node::Node;
 use actors::rooms::{Rooms, RoomsArgs, RoomsMessage};
 use actors::shards::{Shards, ShardsMessage};
-use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio_util::sync::CancellationToken;
 
-/// How long a dead-letter actor that failed waits before it is started again, the first time, and at most.
+/// How long an actor that failed waits before it is started again, the first time, and at most.
 const BACK_OFF: Duration = Duration::from_millis(200);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
@@ -21,6 +23,8 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 pub enum RootMessage {
     /// Start the dead-letter actor.
     StartDeadLetters,
+    /// Start looking after deadlines; when the shards are open.
+    StartDeadlines,
     /// Open the shards; answers their supervisor.
     StartShards {
         /// Where it goes.
@@ -44,6 +48,8 @@ pub struct RootArgs {
     pub rooms: RoomsArgs,
     /// Where dead letters are kept and offered again.
     pub dead_letters: DeadLettersArgs,
+    /// What is owed to persons.
+    pub deadlines: DeadlinesArgs,
     /// Cancelled when the node is of no use any more.
     pub broken: CancellationToken,
 }
@@ -53,6 +59,7 @@ pub struct RootState {
     args: RootArgs,
     shards: Option<ActorRef<ShardsMessage>>,
     rooms: Option<ActorRef<RoomsMessage>>,
+    deadlines: Option<ActorId>,
     failures: u32,
 }
 
@@ -63,7 +70,7 @@ impl Actor for Root {
 
     async fn pre_start(&self, me: ActorRef<RootMessage>, args: RootArgs) -> Result<RootState, ActorProcessingErr> {
         me.cast(RootMessage::StartDeadLetters)?;
-        Ok(RootState { args, shards: None, rooms: None, failures: 0 })
+        Ok(RootState { args, shards: None, rooms: None, deadlines: None, failures: 0 })
     }
 
     async fn handle(
@@ -76,6 +83,11 @@ impl Actor for Root {
             RootMessage::StartDeadLetters => {
                 let args = state.args.dead_letters.clone();
                 Actor::spawn_linked(None, DeadLetters, args, me.get_cell()).await?;
+            }
+            RootMessage::StartDeadlines => {
+                let args = state.args.deadlines.clone();
+                let (actor, _) = Actor::spawn_linked(None, Deadlines, args, me.get_cell()).await?;
+                state.deadlines = Some(actor.get_id());
             }
             RootMessage::StartShards { reply } => {
                 let node = Arc::clone(&state.args.node);
@@ -119,12 +131,17 @@ impl Actor for Root {
         }
         let wait = BACK_OFF.saturating_mul(1 << state.failures.min(10)).min(BACK_OFF_MAX);
         state.failures = state.failures.saturating_add(1);
-        tracing::error!(why, ?wait, "the dead-letter actor is gone and is started again");
-        metrics::counter!(actors::metrics::RESTARTS.name, "kind" => "dead_letters").increment(1);
+        let (kind, again) = if state.deadlines == Some(actor.get_id()) {
+            ("deadlines", RootMessage::StartDeadlines)
+        } else {
+            ("dead_letters", RootMessage::StartDeadLetters)
+        };
+        tracing::error!(why, kind, ?wait, "an actor is gone and is started again");
+        metrics::counter!(actors::metrics::RESTARTS.name, "kind" => kind).increment(1);
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
             // The root's own end is the node's.
-            me.cast(RootMessage::StartDeadLetters).ok();
+            me.cast(again).ok();
         });
         Ok(())
     }

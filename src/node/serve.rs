@@ -22,7 +22,7 @@ use crate::live::{LatePublishers, Live};
 use crate::node::readiness::Phase;
 use crate::node::store::Layout;
 use crate::node::{Assembly, upkeep};
-use crate::{telemetry, wallet};
+use crate::{revoking, telemetry, wallet};
 
 /// The share of the drain's time that connections have to finish; the rest is the shards'.
 const CONNECTIONS_SHARE: u32 = 2;
@@ -54,13 +54,19 @@ pub async fn serve(
     };
     bar.clear();
 
+    assembly.look_after_deadlines();
     let stop = CancellationToken::new();
     let app = Arc::clone(&assembly.app);
     let control = socket::Server::bind(&assembly)?;
     tokio::spawn(control.run(stop.clone()));
     tokio::spawn(telemetry::keep_up(metrics, stop.clone()));
-    tokio::spawn(upkeep::run(Arc::clone(&app), assembly.spaces(), stop.clone()));
+    tokio::spawn(upkeep::run(Arc::clone(&app), assembly.spaces(), assembly.store.cql.clone(), stop.clone()));
+    if let Some(pulse) = assembly.pulse.clone() {
+        let stop = stop.clone();
+        tokio::spawn(async move { stop.run_until_cancelled(pulse.run()).await });
+    }
     tokio::spawn(resume_erasures(Arc::clone(&app)));
+    tokio::spawn(revoking::hear(Arc::clone(&app), stop.clone()));
     // Its own token: connections are told of a drain before anything else stops.
     let live_stop = CancellationToken::new();
     let live = Live::start(&app, &late, Arc::clone(&gate), live_stop.clone()).await?;

@@ -1,8 +1,9 @@
-//! The folder of a store: its lock, what it says of itself, and where everything is.
+//! The store that a node is opened on, and the folder of one that is not on CQL: its lock, what it says of itself, and where everything is.
 //!
 //! ```text
 //! DATA/LOCK             who has it open
 //! DATA/store.json       format, id, epoch, shards, business zone, currency: written once
+//! DATA/unfinished.json  that a store is being put here: see [`crate::node::unfinished`]
 //! DATA/journal/         the truth
 //! DATA/views/           derived, may be deleted
 //! DATA/views-rooms/     the same of rooms
@@ -10,10 +11,10 @@
 //! DATA/deliveries.redb  cursors and dead letters
 //! DATA/keys/            development's own keys
 //! DATA/control.sock     commands to the running node
+//! DATA/resharding/      what an import into another number of shards works with, and removes
 //! ```
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,9 +26,13 @@ use serde::{Deserialize, Serialize};
 use storage::embedded::lock::StoreLock;
 use storage::encoding::STORE_FORMAT;
 use storage::journal::Space;
+use storage_cql::Cql;
 use uuid::Uuid;
 
-use crate::config::StorageConfig;
+use crate::archive::files;
+use crate::config::{Config, StorageConfig, StoreKind};
+use crate::node::cql;
+use crate::node::unfinished::Unfinished;
 
 /// What a store says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +55,6 @@ pub struct Founding {
 }
 
 /// A store that this process has locked.
-#[derive(Debug)]
 pub struct Store {
     /// The lock.
     pub lock: Arc<StoreLock>,
@@ -62,6 +66,8 @@ pub struct Store {
     pub currency: Currency,
     /// Whether it was made by this opening.
     pub is_new: bool,
+    /// Where it is, if it is not in the folder.
+    pub cql: Option<Arc<Cql>>,
 }
 
 /// The paths under a data folder.
@@ -102,9 +108,30 @@ impl Layout {
         })
     }
 
+    /// People.
+    pub fn identity(&self) -> PathBuf {
+        self.0.join("identity.redb")
+    }
+
+    /// Cursors, dead letters, and what is owed to people.
+    pub fn deliveries(&self) -> PathBuf {
+        self.0.join("deliveries.redb")
+    }
+
     /// Development's own keys.
     pub fn keys(&self) -> PathBuf {
         self.0.join("keys")
+    }
+
+    /// What an import into another number of shards works with.
+    pub fn resharding(&self) -> PathBuf {
+        self.0.join("resharding")
+    }
+
+    /// Whether a process has the folder open. Says nothing of the next moment.
+    pub fn is_locked(&self) -> bool {
+        let is_there = self.0.join("LOCK").exists();
+        is_there && matches!(StoreLock::acquire(&self.0), Err(storage::Error::Locked(_)))
     }
 
     /// The control socket.
@@ -114,35 +141,91 @@ impl Layout {
 }
 
 impl Store {
+    /// Locks the data folder and opens the store, there or on CQL as `config` says; makes it if there is none and
+    /// `make` allows.
+    ///
+    /// # Errors
+    /// As [`Store::open_folder`] and [`cql::open`].
+    pub async fn open(config: &Config, make: bool, now: Timestamp) -> Result<Self, storage::Error> {
+        match config.storage.kind {
+            StoreKind::Embedded => Self::open_folder(&config.data, &config.storage, make, now),
+            StoreKind::Cql => cql::open(config, make, now).await,
+        }
+    }
+
     /// Locks the store in `data`; makes it, as `config` says, if there is none and `make` allows.
     ///
     /// # Errors
     /// [`storage::Error::Locked`] if another process has it. [`storage::Error::Damaged`] if it does not say what it
     /// is, though it holds a journal. [`storage::Error::Unknown`] if it is of a newer build.
-    pub fn open(data: &Path, config: &StorageConfig, make: bool, now: Timestamp) -> Result<Self, storage::Error> {
+    pub fn open_folder(
+        data: &Path,
+        config: &StorageConfig,
+        make: bool,
+        now: Timestamp,
+    ) -> Result<Self, storage::Error> {
         let layout = Layout::of(data);
         if !make && !layout.founding().exists() && !layout.journal().exists() {
-            return Err(storage::Error::Unavailable(format!("there is no store in {}", data.display())));
+            return Err(storage::Error::Unsuitable(format!("there is no store in {}", data.display())));
         }
         let lock = Arc::new(StoreLock::acquire(data)?);
+        refuse_unfinished(&layout)?;
         let found = Founding::read(&layout)?;
         let is_new = found.is_none();
-        let founding = match found {
-            Some(founding) => founding,
-            None => Founding::write(&layout, config, now)?,
+        let founding = if let Some(founding) = found {
+            founding
+        } else {
+            let founding = Founding::draw(config, now);
+            founding.write(&layout)?;
+            founding
         };
+        Self::of(lock, founding, is_new, None, &layout.founding())
+    }
+
+    /// A locked store that says this of itself, in `place`.
+    ///
+    /// # Errors
+    /// It is of a newer build, or cannot be what it says.
+    pub fn of(
+        lock: Arc<StoreLock>,
+        founding: Founding,
+        is_new: bool,
+        cql: Option<Arc<Cql>>,
+        place: &Path,
+    ) -> Result<Self, storage::Error> {
         let damaged = |what: &str| storage::Error::Damaged {
-            file: layout.founding(),
+            file: place.to_owned(),
             offset: 0,
             what: format!("its {what} is none that this build knows"),
         };
+        if founding.format > STORE_FORMAT {
+            let (theirs, place) = (founding.format, place.display());
+            return Err(storage::Error::Unsuitable(format!(
+                "{place} is of format {theirs}, and this build knows {STORE_FORMAT}: use a newer build"
+            )));
+        }
         let shards = ShardCount::new(founding.shards).ok_or_else(|| damaged("number of shards"))?;
         let currency = Currency::from_code(&founding.currency).ok_or_else(|| damaged("currency"))?;
         if BusinessZone::new(&founding.business_zone).is_none() {
             return Err(damaged("business zone"));
         }
-        Ok(Self { lock, founding, shards, currency, is_new })
+        Ok(Self { lock, founding, shards, currency, is_new, cql })
     }
+}
+
+/// Refuses a folder into which a store is being put.
+///
+/// # Errors
+/// [`storage::Error::Unsuitable`] then.
+pub fn refuse_unfinished(layout: &Layout) -> Result<(), storage::Error> {
+    let Some(Unfinished { by, .. }) = Unfinished::read(layout)? else { return Ok(()) };
+    let data = layout.data().display();
+    Err(storage::Error::Unsuitable(format!("the {by} into {data} is not finished: run it again, and it goes on")))
+}
+
+/// A new life of streams.
+pub fn draw_epoch() -> String {
+    format!("{:012x}", rand::random::<u64>() >> 16)
 }
 
 impl Founding {
@@ -166,38 +249,32 @@ impl Founding {
             Err(error) => return Err(storage::Error::io(format!("reading {}", path.display()), error)),
         };
         let founding: Self = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
-        if founding.format > STORE_FORMAT {
-            let (theirs, path) = (founding.format, path.display());
-            return Err(storage::Error::Unknown(format!(
-                "{path} is of format {theirs}, and this build knows {STORE_FORMAT}: use a newer build"
-            )));
-        }
         Ok(Some(founding))
     }
 
-    /// Makes a store: whole or not at all.
-    fn write(layout: &Layout, config: &StorageConfig, now: Timestamp) -> Result<Self, storage::Error> {
+    /// A store that is made now, as the configuration says.
+    pub fn draw(config: &StorageConfig, now: Timestamp) -> Self {
         let id = Uuid::from_bytes(rand::random());
-        let founding = Self {
+        Self {
             format: STORE_FORMAT,
             id: uuid::Builder::from_random_bytes(*id.as_bytes()).into_uuid(),
-            epoch: format!("{:012x}", rand::random::<u64>() >> 16),
+            epoch: draw_epoch(),
             shards: config.shards,
             business_zone: config.business_zone.clone(),
             currency: config.currency.clone(),
             created_at: now,
-        };
+        }
+    }
+
+    /// Makes the store of a locked folder say this: whole or not at all.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn write(&self, layout: &Layout) -> Result<(), storage::Error> {
         let path = layout.founding();
-        let write = || {
-            let unfinished = path.with_extension("json.new");
-            let mut file = File::create(&unfinished)?;
-            file.write_all(serde_json::to_string_pretty(&founding)?.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&unfinished, &path)?;
-            File::open(layout.data())?.sync_all()
-        };
-        write().map_err(|error| storage::Error::io(format!("making {}", path.display()), error))?;
-        Ok(founding)
+        let text = serde_json::to_string_pretty(self).map_err(|error| storage::Error::Unknown(error.to_string()))?;
+        files::put_bytes(&path, text.as_bytes())?;
+        files::sync_folder(layout.data())
     }
 }
 
@@ -206,7 +283,7 @@ mod tests {
     use super::*;
 
     fn open(dir: &Path) -> Result<Store, storage::Error> {
-        Store::open(dir, &StorageConfig::default(), true, Timestamp(1))
+        Store::open_folder(dir, &StorageConfig::default(), true, Timestamp(1))
     }
 
     #[test]
@@ -218,7 +295,7 @@ mod tests {
         assert!(matches!(open(dir.path()), Err(storage::Error::Locked(_))));
         drop(first);
         let config = StorageConfig { shards: 64, business_zone: "Europe/Berlin".into(), ..StorageConfig::default() };
-        let again = Store::open(dir.path(), &config, true, Timestamp(2)).unwrap();
+        let again = Store::open_folder(dir.path(), &config, true, Timestamp(2)).unwrap();
         assert_eq!(again.founding, founding);
         assert!(!again.is_new);
         assert_eq!(again.shards.get(), 256);
@@ -231,7 +308,7 @@ mod tests {
         let layout = Layout::of(dir.path());
         let text = fs::read_to_string(layout.founding()).unwrap();
         fs::write(layout.founding(), text.replace("\"format\": 1", "\"format\": 9")).unwrap();
-        assert!(matches!(open(dir.path()), Err(storage::Error::Unknown(_))));
+        assert!(matches!(open(dir.path()), Err(storage::Error::Unsuitable(_))));
         fs::write(layout.founding(), text.replace("256", "3")).unwrap();
         assert!(matches!(open(dir.path()), Err(storage::Error::Damaged { .. })));
         fs::remove_file(layout.founding()).unwrap();
@@ -242,8 +319,8 @@ mod tests {
     #[test]
     fn a_command_makes_no_store() {
         let dir = tempfile::tempdir().unwrap();
-        let opened = Store::open(dir.path(), &StorageConfig::default(), false, Timestamp(1));
-        assert!(matches!(opened, Err(storage::Error::Unavailable(_))));
+        let opened = Store::open_folder(dir.path(), &StorageConfig::default(), false, Timestamp(1));
+        assert!(matches!(opened, Err(storage::Error::Unsuitable(_))));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

@@ -1,27 +1,32 @@
-//! The embedded stores of a node, opened in the order in which they vouch for one another.
-//!
-//! The views say how far they are; the journal is opened with that, and refuses views of another history. Views that
-//! are missing, of another format or too far behind are brought up by a replay before anything is served.
+//! The stores of a node, in the data folder or on CQL; and bringing views up to their journal before anything is served.
 
-use std::sync::{Arc, OnceLock};
+mod cql;
+mod embedded;
+mod records;
+
+use std::sync::Arc;
 
 use actors::projector::rebuild::Rebuilder;
 use actors::room_projector::rebuild::RoomRebuilder;
-use bytes::Bytes;
 use domain::time::Timestamp;
 use storage::Error;
 use storage::deliveries::Deliveries;
 use storage::embedded::deliveries::EmbeddedDeliveries;
 use storage::embedded::identity::EmbeddedIdentity;
-use storage::embedded::journal::{EmbeddedJournal, JournalConfig, Known, OpenFrom};
-use storage::embedded::views::{EmbeddedViews, Opening, PayloadReader, ViewsConfig};
+use storage::embedded::journal::EmbeddedJournal;
 use storage::identity::{Identity, random_quickpe_ids};
-use storage::journal::{Journal, JournalKey, Place, Slot, Space, StoredRecord};
+use storage::journal::{Journal, JournalKey, Place, Retention, Space, StoredRecord};
+use storage::moving::{MoveDevices, MovePeople};
 use storage::sealing::{KeyEncryptionKey, Keyring};
 use storage::views::{Position, Views};
+use storage::watches::Watches;
+use storage_cql::{CqlDeliveries, CqlIdentity, CqlWatches};
 
-use crate::config::{Config, Keys, StorageConfig};
-use crate::node::store::{Layout, Store};
+use crate::config::{Config, Keys};
+use crate::node::store::Store;
+use cql::CqlSpace;
+use embedded::EmbeddedSpace;
+pub use records::Records;
 
 /// How often a replay says how far it is, in records.
 const PROGRESS_RECORDS: u64 = 256;
@@ -43,72 +48,93 @@ pub type Watcher<'a> = &'a (dyn Fn(Progress) + Send + Sync);
 /// The journal of a space and its views.
 pub struct SpaceStores {
     space: Space,
-    /// The truth.
-    pub journal: Arc<EmbeddedJournal>,
-    /// What is read.
-    pub views: Arc<EmbeddedViews>,
-    /// Why the views hold nothing, if they do and there is a journal.
-    pub rebuild: Option<String>,
+    engine: Engine,
 }
 
-/// The stores of people and their devices.
-pub struct PeopleStores {
-    /// People.
-    pub identity: Arc<EmbeddedIdentity>,
-    /// Cursors and dead letters.
-    pub deliveries: Arc<EmbeddedDeliveries>,
-}
-
-/// Lets the views read from a journal that is opened after them.
-#[derive(Default)]
-pub(super) struct LateReader(OnceLock<Arc<EmbeddedJournal>>);
-
-impl LateReader {
-    /// The journal is open. Only the first is taken.
-    pub(super) fn set(&self, journal: Arc<EmbeddedJournal>) {
-        self.0.set(journal).ok();
-    }
-}
-
-impl PayloadReader for LateReader {
-    fn read_bytes(&self, place: Place, at: u32, len: u32) -> Result<Bytes, Error> {
-        let journal = self.0.get().ok_or_else(|| Error::Unavailable("the journal is not open yet".to_owned()))?;
-        journal.read_bytes(place, at, len)
-    }
+/// Where they are.
+enum Engine {
+    Embedded(EmbeddedSpace),
+    Cql(CqlSpace),
 }
 
 impl SpaceStores {
-    /// Opens the journal of a space and its views, of a locked store. Blocks on the disk.
+    /// Opens the journal of a space and its views, of a locked store. May block on the disk.
     ///
     /// # Errors
-    /// See [`EmbeddedJournal::open`] and [`EmbeddedViews::open`].
+    /// A file that cannot be opened or is damaged, or views of another history.
     pub fn open(store: &Store, config: &Config, space: Space) -> Result<Self, Error> {
-        let reader = Arc::new(LateReader::default());
-        let layout = Layout::of(store.lock.dir());
-        let views_config =
-            ViewsConfig { cache_bytes: cache_bytes(&config.storage, space), ..ViewsConfig::of(store.founding.id) };
-        let (views, mut rebuild) = match EmbeddedViews::open(&layout.views(space), &views_config, reader.clone())? {
-            Opening::Ready(views) => (views, None),
-            Opening::Rebuild { views, reason } => (views, Some(reason)),
+        let engine = match &store.cql {
+            Some(cql) => Engine::Cql(CqlSpace::new(cql, space)),
+            None => Engine::Embedded(EmbeddedSpace::open(store, config, space)?),
         };
-        let positions = views.positions()?;
-        let known: Vec<_> = positions.iter().map(|(key, position)| known(*key, position)).collect();
-        let (segment_bytes, segments_ahead) = segments(&config.storage, space);
-        let journal_config = JournalConfig {
-            segment_bytes,
-            segments_ahead,
-            bytes_max: config.storage.bytes_max.unwrap_or(u64::MAX),
-            ..JournalConfig::new(space, store.founding.id, store.shards)
-        };
-        let from = OpenFrom::Last(tail_log_bytes_max(config, space));
-        let journal = Arc::new(EmbeddedJournal::open(Arc::clone(&store.lock), &journal_config, from, &known)?);
-        journal.set_bytes_beside(views.bytes_on_disk());
-        // Nobody else has set it: the reader was made above.
-        reader.set(Arc::clone(&journal));
-        if rebuild.is_none() && positions.is_empty() && !store.is_new {
-            rebuild = Some("there are no views".to_owned());
+        Ok(Self { space, engine })
+    }
+
+    /// The truth.
+    pub fn journal(&self) -> Arc<dyn Journal> {
+        match &self.engine {
+            Engine::Embedded(space) => Arc::clone(&space.journal) as _,
+            Engine::Cql(space) => Arc::clone(&space.journal) as _,
         }
-        Ok(Self { space, journal, views: Arc::new(views), rebuild })
+    }
+
+    /// What is read.
+    pub fn views(&self) -> Arc<dyn Views> {
+        match &self.engine {
+            Engine::Embedded(space) => Arc::clone(&space.views) as _,
+            Engine::Cql(space) => Arc::clone(&space.views) as _,
+        }
+    }
+
+    /// The journal's old end.
+    pub fn retention(&self) -> Arc<dyn Retention> {
+        match &self.engine {
+            Engine::Embedded(space) => Arc::clone(&space.journal) as _,
+            Engine::Cql(space) => Arc::clone(&space.journal) as _,
+        }
+    }
+
+    /// Whether one reading of all records is of one moment: what it has of one shard is not older than what another
+    /// was told of it.
+    pub const fn reads_one_moment(&self) -> bool {
+        matches!(self.engine, Engine::Embedded(_))
+    }
+
+    /// How far the views are, by journal.
+    ///
+    /// # Errors
+    /// The views do not answer.
+    pub async fn positions(&self, store: &Store) -> Result<Vec<(JournalKey, Position)>, Error> {
+        match &self.engine {
+            Engine::Embedded(space) => space.views.positions(),
+            Engine::Cql(space) => space.views.positions(space.keys(store)).await,
+        }
+    }
+
+    /// All records that there are now.
+    ///
+    /// # Errors
+    /// The journal does not answer.
+    pub async fn records(&self, store: &Store) -> Result<Records, Error> {
+        match &self.engine {
+            Engine::Embedded(space) => Ok(Records::Log(Box::new(space.scan(Place(0))?))),
+            Engine::Cql(space) => Ok(Records::Shards(space.records(store).await?)),
+        }
+    }
+
+    /// The log of the space, where it is in the data folder.
+    pub fn log(&self) -> Option<Arc<EmbeddedJournal>> {
+        match &self.engine {
+            Engine::Embedded(space) => Some(Arc::clone(&space.journal)),
+            Engine::Cql(_) => None,
+        }
+    }
+
+    /// Counts the views' bytes towards what the store may hold, where that is this node's affair.
+    pub fn measure(&self) {
+        if let Engine::Embedded(space) = &self.engine {
+            space.measure();
+        }
     }
 
     /// Brings the views up to the journal if they are further behind than opening a shard may read.
@@ -116,78 +142,50 @@ impl SpaceStores {
     /// # Errors
     /// A store does not answer, or is damaged.
     pub async fn catch_up(&self, store: &Store, config: &Config, watch: Watcher<'_>) -> Result<(), Error> {
-        let positions = self.views.positions()?;
-        let Some(from) = self.behind(store, config, &positions).await? else { return Ok(()) };
-        let reason = self.rebuild.as_deref().unwrap_or("they are too far behind the journal");
+        let positions = self.positions(store).await?;
+        let why = "they are too far behind the journal";
+        let (records, reason) = match &self.engine {
+            Engine::Embedded(space) => {
+                let from = space.behind(store, config, &positions).await?;
+                let records = from.map(|from| space.scan(from)).transpose()?;
+                (records.map(|scan| Records::Log(Box::new(scan))), space.rebuild.as_deref().unwrap_or(why))
+            }
+            Engine::Cql(space) => (space.behind(store, config, &positions).await?.map(Records::Shards), why),
+        };
+        let Some(records) = records else { return Ok(()) };
         tracing::warn!(space = self.space.name(), reason, "the views are brought up from the journal");
-        self.replay(from, positions, watch).await.map(drop)
+        self.replay(records, positions, watch).await.map(drop)
     }
 
-    /// Reads the journal from `from` on into views that are at `positions`. Answers how many records it read.
+    /// Reads records into views that are at `positions`. Answers how many there were.
     ///
     /// # Errors
     /// A store does not answer, or is damaged.
     pub async fn replay(
         &self,
-        from: Place,
+        mut records: Records,
         positions: Vec<(JournalKey, Position)>,
         watch: Watcher<'_>,
     ) -> Result<u64, Error> {
-        let views: Arc<dyn Views> = Arc::clone(&self.views) as _;
         let mut rebuilder = match self.space {
-            Space::Ledger => AnyRebuilder::Ledger(Rebuilder::new(views, positions)?),
-            Space::Rooms => AnyRebuilder::Rooms(RoomRebuilder::new(views, positions)?),
+            Space::Ledger => AnyRebuilder::Ledger(Rebuilder::new(self.views(), positions)?),
+            Space::Rooms => AnyRebuilder::Rooms(RoomRebuilder::new(self.views(), positions)?),
         };
-        let mut scan = self.journal.scan(from)?;
-        let (of, mut records) = (scan.end(), 0_u64);
-        while let Some(stored) = scan.next() {
+        let (begin, end, mut count) = (records.position(), records.end(), 0_u64);
+        let of = end.saturating_sub(begin);
+        while let Some(stored) = records.next().await {
             rebuilder.record(stored?).await?;
-            records += 1;
-            if records.is_multiple_of(PROGRESS_RECORDS) {
-                watch(Progress {
-                    done: scan.position().saturating_sub(from.0),
-                    of: of.saturating_sub(from.0),
-                    records,
-                });
+            count += 1;
+            if count.is_multiple_of(PROGRESS_RECORDS) {
+                watch(Progress { done: records.position().saturating_sub(begin), of, records: count });
                 // So that signals are heard in a replay that takes minutes.
                 tokio::task::yield_now().await;
             }
         }
         rebuilder.finish().await?;
-        let whole = of.saturating_sub(from.0);
-        watch(Progress { done: whole, of: whole, records });
-        self.journal.set_bytes_beside(self.views.bytes_on_disk());
-        Ok(records)
-    }
-
-    /// From where the journal must be read into the views before shards are opened, if it must.
-    async fn behind(
-        &self,
-        store: &Store,
-        config: &Config,
-        positions: &[(JournalKey, Position)],
-    ) -> Result<Option<Place>, Error> {
-        if store.is_new {
-            return Ok(None);
-        }
-        if positions.is_empty() {
-            return Ok(Some(Place(0)));
-        }
-        let mut oldest: Option<Place> = None;
-        for shard in store.shards.shards() {
-            let key = JournalKey { space: self.space, shard };
-            let through = positions.iter().find(|(other, _)| *other == key).map_or(Slot(0), |(_, at)| at.through);
-            if let Some(next) = self.journal.read(key, through.next(), 1).await?.first() {
-                // What retention has removed before it, no shard can read: only a replay starts there.
-                if next.record.slot != through.next() {
-                    return Ok(Some(Place(0)));
-                }
-                oldest = Some(oldest.map_or(next.place, |oldest| oldest.min(next.place)));
-            }
-        }
-        // Twice the bound: a node that was stopped at it is not behind.
-        let bound = tail_log_bytes_max(config, self.space).saturating_mul(2);
-        Ok(oldest.filter(|oldest| self.journal.bytes_behind(*oldest) > bound))
+        watch(Progress { done: of, of, records: count });
+        self.measure();
+        Ok(count)
     }
 }
 
@@ -213,55 +211,78 @@ impl AnyRebuilder {
     }
 }
 
-/// Bytes of a new segment, and how many are made ahead. What is kept for a while goes by whole segments, so those of
-/// rooms are small.
-const fn segments(storage: &StorageConfig, space: Space) -> (u64, u64) {
-    match space {
-        Space::Ledger => (storage.segment_bytes, 2),
-        Space::Rooms => (storage.rooms_segment_bytes, 1),
-    }
+/// The stores of people and their devices.
+pub struct PeopleStores {
+    /// People.
+    pub identity: Arc<dyn Identity>,
+    /// Cursors and dead letters.
+    pub deliveries: Arc<dyn Deliveries>,
+    /// What is owed to persons.
+    pub watches: Arc<dyn Watches>,
+    /// The same, where they are files of the data folder.
+    pub files: Option<PeopleFiles>,
+    /// People, to be moved.
+    pub move_people: Arc<dyn MovePeople>,
+    /// Devices, to be moved.
+    pub move_devices: Arc<dyn MoveDevices>,
 }
 
-const fn cache_bytes(storage: &StorageConfig, space: Space) -> u64 {
-    match space {
-        Space::Ledger => storage.views_cache_bytes,
-        Space::Rooms => storage.rooms_views_cache_bytes,
-    }
-}
-
-/// How far views may be behind the log before opening a shard reads too much.
-const fn tail_log_bytes_max(config: &Config, space: Space) -> u64 {
-    match space {
-        Space::Ledger => config.ledger.tail_log_bytes_max,
-        Space::Rooms => config.rooms.tail_log_bytes_max,
-    }
-}
-
-fn known(key: JournalKey, position: &Position) -> Known {
-    Known { key, slot: position.through, hash: position.hash }
+/// The stores of people in the data folder.
+#[derive(Clone)]
+pub struct PeopleFiles {
+    /// People.
+    pub identity: Arc<EmbeddedIdentity>,
+    /// Cursors, dead letters and what is owed to persons.
+    pub deliveries: Arc<EmbeddedDeliveries>,
 }
 
 impl PeopleStores {
-    /// Opens the stores of people. Blocks on the disk.
+    /// Opens the stores of people. May block on the disk.
     ///
     /// # Errors
     /// A file that cannot be opened, or keys that are none.
     pub fn open(store: &Store, keys: &Keys) -> Result<Self, Error> {
         let wrapping: Vec<_> = keys.encryption.iter().map(|key| KeyEncryptionKey::new(*key)).collect();
+        let keyring = Keyring::new(&wrapping)?;
+        if let Some(cql) = &store.cql {
+            let identity = Arc::new(CqlIdentity::new(Arc::clone(cql), keyring, random_quickpe_ids()));
+            let deliveries = Arc::new(CqlDeliveries::new(Arc::clone(cql)));
+            return Ok(Self {
+                identity: Arc::clone(&identity) as _,
+                deliveries: Arc::clone(&deliveries) as _,
+                watches: Arc::new(CqlWatches::new(Arc::clone(cql))),
+                files: None,
+                move_people: identity,
+                move_devices: deliveries,
+            });
+        }
         let data = store.lock.dir();
-        let identity = EmbeddedIdentity::open(data, Keyring::new(&wrapping)?, random_quickpe_ids())?;
-        let deliveries = EmbeddedDeliveries::open(data)?;
-        Ok(Self { identity: Arc::new(identity), deliveries: Arc::new(deliveries) })
+        let identity = Arc::new(EmbeddedIdentity::open(data, keyring, random_quickpe_ids())?);
+        let deliveries = Arc::new(EmbeddedDeliveries::open(data)?);
+        let files = PeopleFiles { identity: Arc::clone(&identity), deliveries: Arc::clone(&deliveries) };
+        Ok(Self {
+            identity: Arc::clone(&identity) as _,
+            deliveries: Arc::clone(&deliveries) as _,
+            watches: Arc::clone(&deliveries) as _,
+            files: Some(files),
+            move_people: identity,
+            move_devices: deliveries,
+        })
     }
 
     /// The port of identity.
     pub fn identity(&self) -> Arc<dyn Identity> {
-        Arc::clone(&self.identity) as _
+        Arc::clone(&self.identity)
+    }
+
+    /// The port of watches.
+    pub fn watches(&self) -> Arc<dyn Watches> {
+        Arc::clone(&self.watches)
     }
 
     /// The port of deliveries.
     pub fn deliveries(&self) -> Arc<dyn Deliveries> {
-        Arc::clone(&self.deliveries) as _
+        Arc::clone(&self.deliveries)
     }
 }
 

@@ -1,10 +1,11 @@
-//! What a node does now and then: rewrites what was erased, forgets what has expired, measures the views.
+//! What a node does now and then: rewrites what was erased, forgets what has expired, measures the stores.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::time::Timestamp;
 use storage::Error;
+use storage_cql::{Cql, paxos};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -24,7 +25,7 @@ const SWEEP_ROWS: usize = 1_000;
 const MEASURE: Duration = Duration::from_secs(2);
 
 /// Runs until `stop`.
-pub async fn run(app: Arc<App>, stores: [Arc<SpaceStores>; 2], stop: CancellationToken) {
+pub async fn run(app: Arc<App>, stores: [Arc<SpaceStores>; 2], cql: Option<Arc<Cql>>, stop: CancellationToken) {
     let mut looks = tokio::time::interval(LOOK);
     let mut measures = tokio::time::interval(MEASURE);
     measures.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -33,10 +34,13 @@ pub async fn run(app: Arc<App>, stores: [Arc<SpaceStores>; 2], stop: Cancellatio
             () = stop.cancelled() => return,
             _ = measures.tick() => {
                 for stores in &stores {
-                    stores.journal.set_bytes_beside(stores.views.bytes_on_disk());
+                    stores.measure();
                 }
             }
             _ = looks.tick() => {
+                if let Some(cql) = &cql {
+                    paxos::measure(cql.connection()).await;
+                }
                 if let Err(error) = look(&app).await {
                     tracing::error!(%error, "upkeep failed and is tried again");
                 }

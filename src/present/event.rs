@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::failure::Failure;
 use crate::present;
 use crate::present::transaction::{Beside, Entry};
+use crate::rooms::notices;
 
 /// The event's name and data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +85,7 @@ async fn entered(app: &App, owner: UserId, event: &Event, entry: Entry<'_>) -> R
     let beside = Beside { status, refunded: None };
     let transaction = present::transaction::transaction(app, owner, event, entry, beside).await?;
     let (after, currency) = (entry.movement.entry.after, entry.movement.entry.currency);
+    let notification = notices::of_credit(app, event).await?;
     let new = TransactionNew {
         transaction,
         balance: Major::of(after.posted, currency),
@@ -92,7 +94,7 @@ async fn entered(app: &App, owner: UserId, event: &Event, entry: Entry<'_>) -> R
         available_minor: after.available(),
         held: Major::of(after.held, currency),
         held_minor: after.held,
-        notification: None,
+        notification: notification.map(|notice| notices::shown(notice, event.account.0, event.offset, event.meta.at)),
     };
     json(EventName::TransactionNew, &new)
 }

@@ -1,29 +1,36 @@
-//! Names of people, cached.
+//! People as others see them, cached: names, roles, and who was found.
 //!
-//! Owns at most [`CARDS_MAX`] cards, each for at most [`CARD_AGE_MAX`]. Who changes or erases a person on this node
-//! calls [`People::forget`]; another node follows when the card's time is over.
+//! What is cached is forgotten when a person changes ([`crate::revoking`]), here and on other nodes. It stays in this
+//! node's memory: what is shared by all nodes may hold a person's words only sealed, and to unseal a name costs the
+//! same reading as the name.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use domain::ids::{QuickpeId, UserId};
-use moka::sync::Cache;
-use protocol::http::user::Party;
+use domain::room::Region;
+use protocol::http::admin::CacheLevel;
+use protocol::http::user::{FoundUser, Party};
 use protocol::value::Handle;
 use storage::Error;
-use storage::identity::{Identity, Person, Status};
+use storage::identity::{Identity, Person, Role, Status, User};
+
+use crate::cache::kept::Kept;
 
 /// How many people's cards are kept: about 200 bytes each, so 13 MiB.
 const CARDS_MAX: u64 = 65_536;
 
-/// How long a card is shown before the identity store is asked again.
-const CARD_AGE_MAX: Duration = Duration::from_mins(1);
+/// How many searches are kept: 20 people of 200 bytes each at most, so 8 MiB.
+const SEARCHES_MAX: u64 = 2_048;
+
+/// How long what is cached is shown before the identity store is asked again: for changes on nodes that cannot tell
+/// this one.
+const AGE_MAX: Duration = Duration::from_mins(1);
 
 /// What stands for the name of an erased person.
 const ERASED: &str = "erased";
 
-/// What others see of a person.
+/// What others see of a person, and what they may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Card {
     /// First and last name, or what stands for an erased person.
@@ -32,23 +39,44 @@ pub struct Card {
     pub quickpe_id: Option<QuickpeId>,
     /// Whether money may be sent to them: neither erased nor about to be.
     pub payable: bool,
+    /// What they may do and where they are; none if the person was erased.
+    pub standing: Option<Standing>,
+}
+
+/// What a person may do, and where they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Beyond their own account.
+    pub role: Role,
+    /// If that is known.
+    pub region: Option<Region>,
 }
 
 /// The cards of people.
 pub struct People {
     identity: Arc<dyn Identity>,
-    cards: Cache<UserId, Arc<Card>>,
-    /// Who has a handle never changes, so this is never wrong.
-    handles: Cache<QuickpeId, UserId>,
-    /// How often a card was forgotten. One that was read before that and arrives after it is not kept.
-    forgotten: AtomicU64,
+    cards: Kept<UserId, Arc<Card>>,
+    /// Who has a handle never changes, so this is never wrong. Nobody is not kept: they may sign up.
+    handles: Kept<QuickpeId, UserId>,
+    /// Any change of anybody may change any of them.
+    searches: Kept<(Box<str>, usize), Arc<[FoundUser]>>,
+}
+
+/// Why a handle leads to nobody.
+enum Nobody {
+    Unknown,
+    Failed(Error),
 }
 
 impl People {
     /// The people of an identity store.
     pub fn new(identity: Arc<dyn Identity>) -> Self {
-        let cards = Cache::builder().max_capacity(CARDS_MAX).time_to_live(CARD_AGE_MAX).build();
-        Self { identity, cards, handles: Cache::new(CARDS_MAX), forgotten: AtomicU64::new(0) }
+        Self {
+            identity,
+            cards: Kept::new("people", CARDS_MAX, Some(AGE_MAX)),
+            handles: Kept::new("handles", CARDS_MAX, None),
+            searches: Kept::new("searches", SEARCHES_MAX, Some(AGE_MAX)),
+        }
     }
 
     /// The card of a person.
@@ -56,15 +84,8 @@ impl People {
     /// # Errors
     /// The store does not answer.
     pub async fn card(&self, user: UserId) -> Result<Arc<Card>, Error> {
-        if let Some(card) = self.cards.get(&user) {
-            return Ok(card);
-        }
-        let before = self.forgotten.load(Ordering::Acquire);
-        let card = Arc::new(Card::of(self.identity.person(user).await?));
-        if self.forgotten.load(Ordering::Acquire) == before {
-            self.cards.insert(user, Arc::clone(&card));
-        }
-        Ok(card)
+        let read = async || Ok(Arc::new(Card::of(self.identity.person(user).await?)));
+        self.cards.get(user, |_| true, read).await
     }
 
     /// A person as the other side of a transfer.
@@ -81,20 +102,41 @@ impl People {
     /// # Errors
     /// The store does not answer.
     pub async fn by_handle(&self, id: QuickpeId) -> Result<Option<UserId>, Error> {
-        if let Some(user) = self.handles.get(&id) {
-            return Ok(Some(user));
+        let read = async || {
+            let person = self.identity.person_by_quickpe_id(id).await.map_err(Nobody::Failed)?;
+            person.map(|person| person.id()).ok_or(Nobody::Unknown)
+        };
+        match self.handles.get(id, |_| true, read).await {
+            Ok(user) => Ok(Some(user)),
+            Err(Nobody::Unknown) => Ok(None),
+            Err(Nobody::Failed(error)) => Err(error),
         }
-        let user = self.identity.person_by_quickpe_id(id).await?.map(|person| person.id());
-        if let Some(user) = user {
-            self.handles.insert(id, user);
-        }
-        Ok(user)
     }
 
-    /// The person was changed or erased: their card is read again.
+    /// At most `limit` people, found as [`Identity::search`] does, as anybody may see them.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn find(&self, text: &str, limit: usize) -> Result<Arc<[FoundUser]>, Error> {
+        let read = async || Ok(self.identity.search(text, limit).await?.iter().map(found).collect());
+        self.searches.get((text.into(), limit), |_| true, read).await
+    }
+
+    /// The person is new, was changed or erased: what is shown of them is read again.
     pub fn forget(&self, user: UserId) {
-        self.forgotten.fetch_add(1, Ordering::AcqRel);
-        self.cards.invalidate(&user);
+        self.cards.forget(&user);
+        self.searches.forget_all();
+    }
+
+    /// Anybody may have changed.
+    pub fn forget_all(&self) {
+        self.cards.forget_all();
+        self.searches.forget_all();
+    }
+
+    /// For administrators.
+    pub fn caches(&self) -> [CacheLevel; 3] {
+        [self.cards.report(), self.handles.report(), self.searches.report()]
     }
 }
 
@@ -106,8 +148,21 @@ impl Card {
                 name: format!("{} {}", user.first_name.as_str(), user.last_name.as_str()).into(),
                 quickpe_id: Some(user.quickpe_id),
                 payable: user.status == Status::Active,
+                standing: Some(Standing { role: user.role, region: user.region }),
             },
-            Some(Person::Erased(_)) | None => Self { name: ERASED.into(), quickpe_id: None, payable: false },
+            Some(Person::Erased(_)) | None => {
+                Self { name: ERASED.into(), quickpe_id: None, payable: false, standing: None }
+            }
         }
+    }
+}
+
+fn found(user: &User) -> FoundUser {
+    FoundUser {
+        id: user.id,
+        quickpe_id: Handle(user.quickpe_id),
+        first_name: user.first_name.as_str().to_owned(),
+        last_name: user.last_name.as_str().to_owned(),
+        email: user.email.masked(),
     }
 }

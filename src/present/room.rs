@@ -10,31 +10,22 @@ use domain::room::{LeaveCause, RoomChange, RoomEvent};
 use domain::sealed::Sealed;
 use domain::time::Timestamp;
 use protocol::code::Code;
-use protocol::event::room::{Gone, MemberChange, MemberUpdate, MessageNew, MessageUpdate, NotificationNew, RoomUpdate};
-use protocol::event::{EventName, Notification};
+use protocol::event::EventName;
+use protocol::event::room::{
+    Gone, MemberChange, MemberUpdate, MessageNew, MessageUpdate, NotificationNew, NotificationUpdate, RoomUpdate,
+    SecurityNew,
+};
 use protocol::http::user::Party;
 use protocol::json::Json;
 use protocol::value::Time;
-use serde::Deserialize;
 use storage::sealing::Purpose;
 
 use crate::app::App;
 use crate::failure::Failure;
 use crate::present::event::{Told, json};
+use crate::rooms::notices::{self, Said};
+use crate::rooms::security::Security;
 use crate::rooms::words;
-
-/// What the body of a message in a person's own room is: a notice.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Notice {
-    /// What it is about.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// One line.
-    pub title: String,
-    /// The text.
-    pub message: String,
-}
 
 /// What those who read the room hear of an event; `owner` is whose own room it is, if it is one's own.
 ///
@@ -47,12 +38,9 @@ pub async fn told(app: &App, owner: Option<UserId>, shown: &Shown) -> Result<Tol
         RoomChange::Published { body, expires_at, .. } => {
             let (body, gone) = said(app, body, shown).await?;
             if owner.is_some()
-                && let Some(notice) = body.as_ref().and_then(|body| body.read::<Notice>().ok())
+                && let Some(said) = body.as_ref().and_then(Said::read)
             {
-                return json(
-                    EventName::NotificationNew,
-                    &NotificationNew { notification: notification(event, notice) },
-                );
+                return in_own_room(event, said);
             }
             let new = MessageNew {
                 room,
@@ -66,21 +54,25 @@ pub async fn told(app: &App, owner: Option<UserId>, shown: &Shown) -> Result<Tol
             json(EventName::MessageNew, &new)
         }
         RoomChange::Edited { of, body } => {
-            let body = words::open(app, body).await?;
-            json(EventName::MessageUpdate, &MessageUpdate { room, of: *of, body, deleted: false, timestamp })
+            let body = if matches!(shown.now, Showing::Deleted) { None } else { words::open(app, body).await? };
+            json(
+                EventName::MessageUpdate,
+                &MessageUpdate { room, of: *of, by: from(app, event).await?, body, deleted: false, timestamp },
+            )
         }
-        RoomChange::Deleted { of } => {
-            json(EventName::MessageUpdate, &MessageUpdate { room, of: *of, body: None, deleted: true, timestamp })
+        RoomChange::Deleted { of } => json(
+            EventName::MessageUpdate,
+            &MessageUpdate { room, of: *of, by: from(app, event).await?, body: None, deleted: true, timestamp },
+        ),
+        RoomChange::Opened { .. } | RoomChange::Renamed { .. } | RoomChange::Closed => {
+            let name = match &event.change {
+                RoomChange::Opened { name, .. } => named(app, name.as_ref()).await?,
+                RoomChange::Renamed { name } => named(app, Some(name)).await?,
+                _ => None,
+            };
+            let closed = event.change == RoomChange::Closed;
+            json(EventName::RoomUpdate, &RoomUpdate { room, name, closed, by: from(app, event).await?, timestamp })
         }
-        RoomChange::Opened { name, .. } => {
-            let name = named(app, name.as_ref()).await?;
-            json(EventName::RoomUpdate, &RoomUpdate { room, name, closed: false, timestamp })
-        }
-        RoomChange::Renamed { name } => {
-            let name = named(app, Some(name)).await?;
-            json(EventName::RoomUpdate, &RoomUpdate { room, name, closed: false, timestamp })
-        }
-        RoomChange::Closed => json(EventName::RoomUpdate, &RoomUpdate { room, name: None, closed: true, timestamp }),
         _ => member(app, event).await,
     }
 }
@@ -92,6 +84,7 @@ async fn member(app: &App, event: &RoomEvent) -> Result<Told, Failure> {
         room: event.room,
         user: app.people.party(user).await?,
         change,
+        by: from(app, event).await?,
         until: until.map(Time::of),
         timestamp: Time::of(event.meta.at),
     };
@@ -116,7 +109,10 @@ const fn changed(change: &RoomChange) -> Option<(UserId, MemberChange, Option<Ti
 }
 
 /// What a message says now, or why it says nothing.
-async fn said(app: &App, body: &Sealed, shown: &Shown) -> Result<(Option<Json>, Option<Gone>), Failure> {
+///
+/// # Errors
+/// The store does not answer.
+pub async fn said(app: &App, body: &Sealed, shown: &Shown) -> Result<(Option<Json>, Option<Gone>), Failure> {
     let body = match &shown.now {
         Showing::Deleted => return Ok((None, Some(Gone::Deleted))),
         Showing::Expired => return Ok((None, Some(Gone::Expired))),
@@ -144,14 +140,18 @@ async fn from(app: &App, event: &RoomEvent) -> Result<Option<Party>, Failure> {
     }
 }
 
-/// The notice that an event of a person's own room is.
-pub fn notification(event: &RoomEvent, notice: Notice) -> Notification {
-    Notification {
-        id: actors::streams::message_id(event.room.0, event.offset),
-        kind: notice.kind,
-        title: notice.title,
-        message: notice.message,
-        timestamp: Time::of(event.meta.at),
-        read: false,
+/// What a person hears in their own room.
+fn in_own_room(event: &RoomEvent, said: Said) -> Result<Told, Failure> {
+    let notification = |notice| notices::shown(notice, event.room.0, event.offset, event.meta.at);
+    match said {
+        Said::Notice { notice, unread } => {
+            json(EventName::NotificationNew, &NotificationNew { notification: notification(notice), unread })
+        }
+        Said::Read { read, unread } => json(EventName::NotificationUpdate, &NotificationUpdate { ids: read, unread }),
+        Said::Security { security, unread } => {
+            let notification = notification(security.notice());
+            let Security { kind, device, device_id, session } = security;
+            json(EventName::SecurityNew, &SecurityNew { kind, device, device_id, session, notification, unread })
+        }
     }
 }

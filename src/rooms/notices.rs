@@ -1,12 +1,13 @@
 //! Notices: what the platform tells a person in their own room, and what credits to their account make, as one list.
 //!
-//! Nothing is stored for the list itself: it is the two streams, and two read marks.
+//! Nothing is stored for the list itself: it is the two streams, and two read marks. That marks changed is an event of
+//! the person's own room, so that all their devices hear it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use actors::streams::{message_id, read_message_id};
-use domain::ids::{RoomId, UserId};
+use domain::ids::{AccountId, RoomId, UserId};
 use domain::ledger::{Change, Event};
 use domain::room::{RoomChange, RoomKind};
 use domain::time::Timestamp;
@@ -14,34 +15,22 @@ use protocol::amount::Major;
 use protocol::code::Code;
 use protocol::event::Notification;
 use protocol::http::room::{NotificationResponse, NotificationsQuery, NotificationsResponse};
-use protocol::json::Json;
 use protocol::value::Time;
-use serde::{Deserialize, Serialize};
 use storage::deliveries::ReadMark;
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::rooms::{reading, serving};
+use crate::present;
 use crate::wallet::{Caller, cursor, statement};
+pub use said::{Notice, Said};
+pub use telling::{Unread, tell, tell_of_security, tell_that_read, unread_in_room, unread_upto};
+
+mod said;
+mod telling;
 
 /// The most events of each stream that one page looks at: a page may be short, and have a next one.
 const LOOKED_AT_MAX: usize = 200;
-
-/// The most unread notices that are counted.
-const UNREAD_MAX: usize = 100;
-
-/// What a notice says, as it stands in a person's own room.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notice {
-    /// What it is about.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// One line.
-    pub title: String,
-    /// The text.
-    pub message: String,
-}
 
 /// A person's two streams, and what they have read of them.
 struct Streams {
@@ -72,7 +61,7 @@ pub async fn list(app: &App, caller: &Caller, query: &NotificationsQuery) -> Res
         None => (u64::MAX, u64::MAX),
     };
     let streams = streams(app, caller.user).await?;
-    let unread = unread(app, caller.user, &streams).await?;
+    let unread = telling::counted(telling::unread(app, &streams).await?.len());
     let mut rooms = of_room(app, &streams, room_before).await?;
     let mut accounts = of_account(app, &streams, account_before).await?;
     let more = rooms.len() == LOOKED_AT_MAX || accounts.len() == LOOKED_AT_MAX;
@@ -113,6 +102,9 @@ pub async fn read(app: &App, caller: &Caller, id: &str) -> Result<NotificationRe
     let found = found.filter(|found| found.offset == offset).ok_or_else(not_found)?;
     let notification = Candidate { read: true, ..found }.notification().ok_or_else(not_found)?;
     app.deliveries.mark_read(caller.user, stream, 0, vec![offset]).await?;
+    // Keyed by what was read: told once, and told by the next try if a crash comes between.
+    let key = format!("/read {id}");
+    telling::tell_of_reading(app, caller.origin.operation, caller.user, vec![id.to_owned()], Some(&key)).await?;
     Ok(NotificationResponse { success: true, notification: Some(notification) })
 }
 
@@ -122,10 +114,12 @@ pub async fn read(app: &App, caller: &Caller, id: &str) -> Result<NotificationRe
 /// A store does not answer.
 pub async fn read_all(app: &App, caller: &Caller) -> Result<NotificationResponse, Failure> {
     let streams = streams(app, caller.user).await?;
+    let unread = telling::unread(app, &streams).await?;
     let head = app.chat.head(streams.room).await?;
     app.deliveries.mark_read(caller.user, streams.room.0, head, Vec::new()).await?;
     let account = app.ledger.account(app.account_of(caller.user)).await?;
     app.deliveries.mark_read(caller.user, streams.account, account.head, Vec::new()).await?;
+    tell_that_read(app, caller, unread).await?;
     Ok(NotificationResponse { success: true, notification: None })
 }
 
@@ -139,7 +133,7 @@ pub async fn test(app: &App, caller: &Caller) -> Result<NotificationResponse, Fa
         title: "A test".to_owned(),
         message: "Notices arrive on this device.".to_owned(),
     };
-    let offset = serving::notify(app, caller.origin.operation, caller.user, &notice, None).await?.body.offset;
+    let offset = tell(app, caller.origin.operation, caller.user, &notice, None).await?.body.offset;
     let room = own_room(caller.user)?;
     let candidate = Candidate { stream: room.0, offset, at: app.now(), read: false, says: Some(notice) };
     Ok(NotificationResponse { success: true, notification: candidate.notification() })
@@ -160,27 +154,21 @@ async fn streams(app: &App, user: UserId) -> Result<Streams, Failure> {
     Ok(Streams { room, account, room_read, account_read })
 }
 
-/// How many of the newest notices were not read.
-async fn unread(app: &App, _: UserId, streams: &Streams) -> Result<u64, Failure> {
-    let room = of_room(app, streams, u64::MAX).await?;
-    let account = of_account(app, streams, u64::MAX).await?;
-    let unread = room.iter().chain(&account).filter(|notice| !notice.read && notice.says.is_some());
-    Ok(u64::try_from(unread.take(UNREAD_MAX).count()).unwrap_or(u64::MAX))
-}
-
 /// What a person's own room says, newest first.
 async fn of_room(app: &App, streams: &Streams, before: u64) -> Result<VecDeque<Candidate>, Failure> {
     let events = app.chat.events_before(streams.room, before, LOOKED_AT_MAX).await?;
     let mut candidates = VecDeque::with_capacity(events.len());
     for shown in app.chat.shown(streams.room, events, app.now()).await? {
-        let is_message = matches!(shown.event.change, RoomChange::Published { .. });
-        let body = if is_message { reading::happening(app, &shown).await?.body } else { None };
+        let body = match &shown.event.change {
+            RoomChange::Published { body, .. } => present::room::said(app, body, &shown).await?.0,
+            _ => None,
+        };
         candidates.push_back(Candidate {
             stream: streams.room.0,
             offset: shown.event.offset,
             at: shown.event.meta.at,
             read: streams.room_read.has(shown.event.offset),
-            says: body.as_ref().and_then(|body| body.read::<Notice>().ok()),
+            says: body.as_ref().and_then(Said::read).and_then(Said::notice),
         });
     }
     Ok(candidates)
@@ -188,8 +176,7 @@ async fn of_room(app: &App, streams: &Streams, before: u64) -> Result<VecDeque<C
 
 /// What credits make, newest first.
 async fn of_account(app: &App, streams: &Streams, before: u64) -> Result<VecDeque<Candidate>, Failure> {
-    let account = domain::ids::AccountId(streams.account);
-    let events = app.ledger.events_before(account, before, LOOKED_AT_MAX).await?;
+    let events = account_events(app, streams, before).await?;
     let mut candidates = VecDeque::with_capacity(events.len());
     for event in events {
         candidates.push_back(Candidate {
@@ -203,8 +190,22 @@ async fn of_account(app: &App, streams: &Streams, before: u64) -> Result<VecDequ
     Ok(candidates)
 }
 
+/// Events of a person's account, newest first: those that were heard a moment ago too, which views may not have yet.
+async fn account_events(app: &App, streams: &Streams, before: u64) -> Result<Vec<Arc<Event>>, Failure> {
+    let account = AccountId(streams.account);
+    let newest = app.ledger.account(account).await?.head.min(before.saturating_sub(1));
+    let after = newest.saturating_sub(u64::try_from(LOOKED_AT_MAX).unwrap_or(u64::MAX));
+    let mut events = app.ledger.events_after(account, after, LOOKED_AT_MAX).await?;
+    events.retain(|event| event.offset <= newest);
+    events.reverse();
+    Ok(events)
+}
+
 /// The notice that a credit makes; none of any other event.
-async fn of_credit(app: &App, event: &Arc<Event>) -> Result<Option<Notice>, Failure> {
+///
+/// # Errors
+/// A store does not answer.
+pub async fn of_credit(app: &App, event: &Event) -> Result<Option<Notice>, Failure> {
     let Change::Credited { movement, payer, .. } = &event.change else { return Ok(None) };
     let entry = &movement.entry;
     let amount = Major::of(entry.amount, entry.currency);
@@ -219,18 +220,13 @@ async fn of_credit(app: &App, event: &Arc<Event>) -> Result<Option<Notice>, Fail
 impl Candidate {
     /// The notice, if it is one.
     fn notification(self) -> Option<Notification> {
-        let Notice { kind, title, message } = self.says?;
-        let (id, timestamp) = (message_id(self.stream, self.offset), Time::of(self.at));
-        Some(Notification { id, kind, title, message, timestamp, read: self.read })
+        let shown = shown(self.says?, self.stream, self.offset, self.at);
+        Some(Notification { read: self.read, ..shown })
     }
 }
 
-impl Notice {
-    /// The notice as the body of a message.
-    ///
-    /// # Errors
-    /// None: it is text.
-    pub fn body(&self) -> Result<Json, Failure> {
-        Json::of(self).map_err(|_| Failure::of(Code::Internal))
-    }
+/// A notice that an event makes, not read.
+pub fn shown(notice: Notice, stream: Uuid, offset: u64, at: Timestamp) -> Notification {
+    let Notice { kind, title, message } = notice;
+    Notification { id: message_id(stream, offset), kind, title, message, timestamp: Time::of(at), read: false }
 }

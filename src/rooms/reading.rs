@@ -2,22 +2,24 @@
 
 use std::sync::Arc;
 
-use actors::rooms::chat::{Showing, Shown};
-use domain::ids::RoomId;
-use domain::ledger::Principal;
-use domain::room::{LeaveCause, Profile, Rank, Room, RoomChange, RoomKind};
+use actors::rooms::chat::Shown;
+use actors::streams::message_id;
+use domain::ids::{RoomId, UserId};
+use domain::room::{Profile, Rank, Region, Room, RoomKind};
 use protocol::code::Code;
 use protocol::http::page::PageQuery;
 use protocol::http::room::{
-    Happening, HappeningKind, HistoryQuery, HistoryResponse, MembersResponse, RankName, ReadRequest, ReadResponse,
-    Room as RoomBody, RoomKindName, RoomMember, RoomsResponse,
+    HistoryQuery, HistoryResponse, MembersResponse, RankName, ReadRequest, ReadResponse, Room as RoomBody,
+    RoomHistoryEvent, RoomKindName, RoomMember, RoomsResponse,
 };
+use protocol::json::Json;
 use protocol::problem::FieldCode;
 use protocol::value::Time;
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::rooms::{readable, words};
+use crate::present;
+use crate::rooms::{notices, readable, words};
 use crate::wallet::{Caller, cursor, statement};
 
 /// The caller's rooms with what they have not read: those of people by id, and on the first page those that nobody
@@ -31,7 +33,8 @@ pub async fn mine(app: &App, caller: &Caller, query: &PageQuery) -> Result<Rooms
     let mut rooms = Vec::new();
     if after.is_none() {
         let role = caller.role.name().parse().ok().map(RoomKind::Role);
-        for kind in std::iter::once(RoomKind::User(caller.user)).chain(role) {
+        let regions = caller.region.iter().flat_map(Region::rooms);
+        for kind in std::iter::once(RoomKind::User(caller.user)).chain(role).chain(regions) {
             let Some(room) = kind.room() else { continue };
             let state = app.chat.state(room).await?;
             if let Some(profile) = state.profile.clone() {
@@ -75,7 +78,11 @@ async fn body(
         RoomKind::Direct(one, other) => Some(app.people.party(if *one == caller.user { *other } else { *one }).await?),
         _ => None,
     };
-    let unread = if invited { 0 } else { unread(app, caller, state).await?.1 };
+    let unread = match profile.kind {
+        _ if invited => 0,
+        RoomKind::User(user) => notices::unread_in_room(app, user).await?,
+        _ => unread(app, caller, state).await?,
+    };
     Ok(RoomBody {
         id: state.id,
         kind: match profile.kind {
@@ -97,10 +104,10 @@ async fn body(
     })
 }
 
-/// Up to where the caller has read a room, and how many messages come after that.
-async fn unread(app: &App, caller: &Caller, state: &Room) -> Result<(u64, u64), Failure> {
+/// How many messages of a room come after what the caller has read of it.
+async fn unread(app: &App, caller: &Caller, state: &Room) -> Result<u64, Failure> {
     let mark = app.deliveries.read_mark(caller.user, state.id.0).await?;
-    Ok((mark.upto, app.chat.unread(state, mark.upto).await?))
+    Ok(app.chat.unread(state, mark.upto).await?)
 }
 
 /// Who is in a room.
@@ -152,65 +159,25 @@ pub async fn history(
     };
     let now = app.now();
     events.retain(|event| !app.chat.is_past(&profile.kind, event, now));
-    let mut happenings = Vec::with_capacity(events.len());
+    let owner = matches!(profile.kind, RoomKind::User(_)).then_some(caller.user);
+    let mut history = Vec::with_capacity(events.len());
     for shown in app.chat.shown(room, events, now).await? {
-        happenings.push(happening(app, &shown).await?);
+        history.push(of_history(app, owner, &shown).await?);
     }
     let floor = app.chat.floor(room).await?;
-    Ok(HistoryResponse { events: happenings, floor, offset: state.head, epoch: app.epoch.clone() })
+    Ok(HistoryResponse { events: history, floor, offset: state.head, epoch: app.epoch.clone() })
 }
 
-/// An event as it is shown. An edit shows what it says; a message that was edited, what it says now.
-///
-/// # Errors
-/// The store does not answer.
-pub async fn happening(app: &App, shown: &Shown) -> Result<Happening, Failure> {
+/// An event as those who follow the room hear it now.
+async fn of_history(app: &App, owner: Option<UserId>, shown: &Shown) -> Result<RoomHistoryEvent, Failure> {
     let event = &shown.event;
-    let (kind, body, of, user) = match &event.change {
-        RoomChange::Published { body, .. } => {
-            let body = match &shown.now {
-                Showing::AsSaid => Some(body),
-                Showing::Edited(edit) => match &edit.change {
-                    RoomChange::Edited { body, .. } => Some(body),
-                    _ => None,
-                },
-                Showing::Deleted | Showing::Expired => None,
-            };
-            (HappeningKind::Message, body, None, None)
-        }
-        RoomChange::Edited { of, body } => (HappeningKind::Edited, Some(body), Some(*of), None),
-        RoomChange::Deleted { of } => (HappeningKind::Deleted, None, Some(*of), None),
-        RoomChange::Opened { .. } => (HappeningKind::Opened, None, None, None),
-        RoomChange::Renamed { .. } => (HappeningKind::Renamed, None, None, None),
-        RoomChange::Invited { user } => (HappeningKind::Invited, None, None, Some(*user)),
-        RoomChange::Joined { user } => (HappeningKind::Joined, None, None, Some(*user)),
-        RoomChange::Left { user, cause: LeaveCause::Left, .. } => (HappeningKind::Left, None, None, Some(*user)),
-        RoomChange::Left { user, cause: LeaveCause::Kicked, .. } => (HappeningKind::Kicked, None, None, Some(*user)),
-        RoomChange::RankChanged { user, .. } => (HappeningKind::Moderator, None, None, Some(*user)),
-        RoomChange::Muted { user, .. } => (HappeningKind::Muted, None, None, Some(*user)),
-        RoomChange::Unmuted { user } => (HappeningKind::Unmuted, None, None, Some(*user)),
-        RoomChange::Closed => (HappeningKind::Closed, None, None, None),
-        RoomChange::Blocked { by } => (HappeningKind::Blocked, None, None, Some(*by)),
-        RoomChange::Unblocked { by } => (HappeningKind::Unblocked, None, None, Some(*by)),
-    };
-    let body = match body {
-        Some(body) => words::open(app, body).await?,
-        None => None,
-    };
-    Ok(Happening {
+    let told = present::room::told(app, owner, shown).await?;
+    Ok(RoomHistoryEvent {
         offset: event.offset,
-        kind,
-        by: match event.meta.origin.by.principal {
-            Principal::Person(user) => Some(user),
-            Principal::System => None,
-        },
-        timestamp: Time::of(event.meta.at),
-        body,
-        of,
-        user,
-        edited: matches!(shown.now, Showing::Edited(_)),
-        deleted: matches!(shown.now, Showing::Deleted),
-        expired: matches!(shown.now, Showing::Expired),
+        id: message_id(event.room.0, event.offset),
+        event: told.name,
+        at: Time::of(event.meta.at),
+        data: Json::from_text(told.data).map_err(|_| Failure::of(Code::Internal))?,
     })
 }
 
@@ -219,12 +186,19 @@ pub async fn happening(app: &App, shown: &Shown) -> Result<Happening, Failure> {
 /// # Errors
 /// [`Code::NotFound`]; an offset beyond the room's last.
 pub async fn read(app: &App, caller: &Caller, room: RoomId, request: &ReadRequest) -> Result<ReadResponse, Failure> {
-    let (state, _) = readable(app, caller, room).await?;
+    let (state, profile) = readable(app, caller, room).await?;
     if request.upto > state.head {
         return Err(Failure::field("upto", FieldCode::TooLarge, "is beyond the room's last event"));
     }
+    let is_own = matches!(profile.kind, RoomKind::User(_));
+    let read = if is_own { notices::unread_upto(app, caller.user, request.upto).await? } else { Vec::new() };
     let mark = app.deliveries.mark_read(caller.user, room.0, request.upto, Vec::new()).await?;
-    let unread = app.chat.unread(&state, mark.upto).await?;
+    // One's own room holds more than notices, and its notices are in the list of both.
+    notices::tell_that_read(app, caller, read).await?;
+    let unread = match profile.kind {
+        RoomKind::User(user) => notices::unread_in_room(app, user).await?,
+        _ => app.chat.unread(&state, mark.upto).await?,
+    };
     Ok(ReadResponse { upto: mark.upto, unread })
 }
 

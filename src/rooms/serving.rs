@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::rooms::notices::{Notice, own_room};
+use crate::rooms::notices::{Said, own_room};
 use crate::rooms::words::{self, Words};
 use crate::wallet::Done;
 
@@ -55,18 +55,32 @@ pub async fn broadcast(
     say(app, operation, room, Some(kind), words, saying.ttl_ms, saying.key).await
 }
 
+/// What a person is told in their own room.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Telling<'a> {
+    /// What.
+    pub said: &'a Said,
+    /// What of it tells it from another under one key: the same whenever it is told.
+    pub same: &'a Json,
+    /// So that it is told once.
+    pub key: Option<&'a str>,
+}
+
 /// Tells one person something, sealed under their own key.
 ///
 /// # Errors
 /// The person was erased, or a store does not answer.
-pub async fn notify(
+pub(super) async fn tell(
     app: &App,
     operation: OperationId,
     user: UserId,
-    notice: &Notice,
-    key: Option<&str>,
+    telling: Telling<'_>,
 ) -> Result<Done<RoomOffset>, Failure> {
-    let words = words::of_person(app, user, &notice.body()?, None).await?;
+    let Telling { said, same, key } = telling;
+    let words = Words {
+        body: words::seal(app, user, &said.body()?).await?,
+        fingerprint: words::fingerprint(app, user, same, None).await?,
+    };
     say(app, operation, own_room(user)?, Some(RoomKind::User(user)), words, None, key).await
 }
 

@@ -32,12 +32,28 @@ pub struct Words {
 /// # Errors
 /// It is too long, or the person was erased.
 pub async fn of_person(app: &App, person: UserId, body: &Json, ttl_ms: Option<u64>) -> Result<Words, Failure> {
+    let fingerprint = fingerprint(app, person, body, ttl_ms).await?;
+    Ok(Words { body: seal(app, person, body).await?, fingerprint })
+}
+
+/// Seals a message of a person's, or about them.
+///
+/// # Errors
+/// It is too long, or the person was erased.
+pub async fn seal(app: &App, person: UserId, body: &Json) -> Result<Sealed, Failure> {
     in_range(body)?;
-    let gone = || Failure::of(Code::TokenInvalid);
+    let sealed = app.sealer.seal(person, Purpose::Message, body.get()).await?;
+    sealed.ok_or_else(|| Failure::of(Code::TokenInvalid))
+}
+
+/// What tells a message from another under one key.
+///
+/// # Errors
+/// The person was erased.
+pub async fn fingerprint(app: &App, person: UserId, body: &Json, ttl_ms: Option<u64>) -> Result<Fingerprint, Failure> {
     let canonical = format!("{} {}", ttl_ms.unwrap_or(0), body.get());
-    let print = app.sealer.fingerprint(person, canonical.as_bytes()).await?.ok_or_else(gone)?;
-    let sealed = app.sealer.seal(person, Purpose::Message, body.get()).await?.ok_or_else(gone)?;
-    Ok(Words { body: sealed, fingerprint: Fingerprint(print) })
+    let print = app.sealer.fingerprint(person, canonical.as_bytes()).await?;
+    print.map(Fingerprint).ok_or_else(|| Failure::of(Code::TokenInvalid))
 }
 
 /// What the server says to nobody in particular.

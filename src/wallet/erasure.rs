@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::failure::Failure;
+use crate::revoking;
 
 /// Erases a person. The ledger stands; their name, e-mail, credentials and data key go, and with the key all text of
 /// theirs.
@@ -23,7 +24,7 @@ pub async fn erase(app: &App, user: UserId, origin: Origin) -> Result<(), Failur
         return Err(Code::NotFound.into());
     }
     app.access.logins.forget_all();
-    app.people.forget(user);
+    revoking::profile_changed(app, user).await;
     if let Err(failure) = close(app, user, origin).await {
         if failure.code != Code::OutcomeUnknown {
             abandon(app, user).await?;
@@ -61,16 +62,17 @@ async fn close(app: &App, user: UserId, origin: Origin) -> Result<(), Failure> {
 
 /// What cannot be taken back: from the first line on, only forward.
 async fn remove(app: &App, user: UserId) -> Result<(), Failure> {
-    app.sessions.close(user, None);
+    revoking::disconnected(app, user, None).await;
     app.sealer.destroy(user).await?;
     app.deliveries.forget_user(user).await?;
+    app.watches.forget_watches(user).await?;
     app.identity.remove_identity(user, app.now()).await?;
-    app.people.forget(user);
+    revoking::erased(app, user).await;
     Ok(())
 }
 
 async fn abandon(app: &App, user: UserId) -> Result<(), Failure> {
     app.identity.abandon_erasure(user).await?;
-    app.people.forget(user);
+    revoking::profile_changed(app, user).await;
     Ok(())
 }

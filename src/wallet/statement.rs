@@ -6,6 +6,7 @@
 
 mod filter;
 mod history;
+pub mod newest;
 
 use protocol::code::Code;
 use protocol::http::page::{LIMIT_DEFAULT, LIMIT_MAX};
@@ -100,7 +101,7 @@ async fn scan(
     let response =
         |transactions, next_cursor| TransactionsResponse { transactions, next_cursor, page: None, limit, total: None };
     loop {
-        let events = history.events_before(before, wanted.max(32)).await?;
+        let events = history.events_before(before, wanted.max(newest::EVENTS)).await?;
         if events.is_empty() {
             return Ok(response(transactions, None));
         }

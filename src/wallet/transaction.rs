@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actors::call::{Effect, Status};
+use actors::streams::message_id;
 use domain::ids::TransferId;
 use domain::ledger::{Change, Event};
 use protocol::amount::Major;
@@ -77,6 +78,11 @@ pub async fn transaction(app: &App, caller: &Caller, id: TransferId) -> Result<T
     Ok(transaction)
 }
 
+/// The id of the message that tells of an event.
+fn message(event: &Event) -> String {
+    message_id(event.account.0, event.offset)
+}
+
 /// The caller's entry, and the other side's if it is known: without its number and balance.
 async fn legs(
     app: &App,
@@ -93,15 +99,26 @@ async fn legs(
         party: Some(app.people.party(caller.user).await?),
         entry: Some(entry.movement.entry.number),
         timestamp: Time::of(own.meta.at),
+        message_id: Some(message(own)),
     };
-    let (party, at) = match (&own.change, entry.counterparty) {
-        (_, None) => (None, Some(own.meta.at)),
+    let (party, booked) = match (&own.change, entry.counterparty) {
+        (_, None) => (None, Some((own.meta.at, None))),
         (Change::Debited { payee, .. }, Some(user)) => {
             let credit = app.ledger.credit(entry.movement.transfer, payee.account).await?;
-            (Some(app.people.party(user).await?), credit.map(|credit| credit.meta.at))
+            (Some(app.people.party(user).await?), credit.map(|credit| (credit.meta.at, Some(message(&credit)))))
         }
-        (_, Some(user)) => (Some(app.people.party(user).await?), decided.map(|event| event.meta.at)),
+        (_, Some(user)) => {
+            let booked = decided.map(|event| (event.meta.at, Some(message(event))));
+            (Some(app.people.party(user).await?), booked)
+        }
     };
-    let theirs = at.map(|at| Leg { direction: other, amount_minor, party, entry: None, timestamp: Time::of(at) });
+    let theirs = booked.map(|(at, message_id)| Leg {
+        direction: other,
+        amount_minor,
+        party,
+        entry: None,
+        timestamp: Time::of(at),
+        message_id,
+    });
     Ok([Some(mine), theirs].into_iter().flatten().collect())
 }

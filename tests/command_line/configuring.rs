@@ -46,6 +46,20 @@ fn the_configuration_is_shown_with_its_sources_and_without_its_secrets() {
 }
 
 #[test]
+fn every_example_is_a_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("ops/examples");
+    let mut count = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let shown = run(dir.path(), &["config", "--config", &path.display().to_string()]);
+        assert_eq!(code(&shown), 0, "{}: {}", path.display(), said(&shown));
+        count += 1;
+    }
+    assert!(count >= 2, "only {count} examples were found");
+}
+
+#[test]
 fn production_needs_its_secrets_and_refuses_shortcuts() {
     let dir = tempfile::tempdir().unwrap();
     let bare = run(dir.path(), &["--profile", "production", "--listen", "127.0.0.1:0"]);

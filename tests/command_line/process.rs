@@ -77,9 +77,15 @@ impl Node {
 
     /// Starts a node with more environment.
     pub fn start_with(data: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::start_flagged(data, &[], environment)
+    }
+
+    /// Starts a node with more flags and environment.
+    pub fn start_flagged(data: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let log = std::fs::File::options().create(true).append(true).open(data.join("stderr.log")).unwrap();
         let mut child = quickpe(data)
             .args(["--listen", "127.0.0.1:0"])
+            .args(flags)
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -71,7 +71,7 @@ async fn money_out_of_nowhere_breaks_an_invariant() {
         channel: ChannelNumber { peer: ShardId(shard.0 ^ 1), number: 1_000 },
         purpose: Purpose::Transfer,
     };
-    append(dir.path(), account, shard, [opened, credited]).await;
+    append(dir.path(), account, shard, vec![opened, credited]).await;
     let broken = run(dir.path(), &["verify"]);
     assert_eq!(code(&broken), 1, "{}", said(&broken));
     let expected = format!("the channel from shard {} to shard {shard}", shard.0 ^ 1);
@@ -102,7 +102,7 @@ async fn a_shard_that_says_what_cannot_be_is_damage_and_its_place_is_said() {
         channel: ChannelNumber { peer: ShardId(shard.0 ^ 1), number: 1_000 },
         purpose: Purpose::Transfer,
     };
-    append(dir.path(), account, shard, [credited(5), credited(10)]).await;
+    append(dir.path(), account, shard, vec![credited(5), credited(10)]).await;
     // Found by the shard that opens, or before by the views if they are derived anew: as they are the second time.
     for _ in 0..2 {
         let refused = run(dir.path(), &["--listen", "127.0.0.1:0"]);
@@ -114,12 +114,21 @@ async fn a_shard_that_says_what_cannot_be_is_damage_and_its_place_is_said() {
     }
 }
 
+/// What a store says of itself.
+fn founding(data: &Path) -> serde_json::Value {
+    serde_json::from_str(&std::fs::read_to_string(data.join("store.json")).unwrap()).unwrap()
+}
+
+/// How many shards a store has.
+pub fn shards(data: &Path) -> ShardCount {
+    let shards = founding(data)["shards"].as_u64().unwrap();
+    ShardCount::new(u16::try_from(shards).unwrap()).unwrap()
+}
+
 /// Appends a record that the journal itself finds right.
-async fn append(data: &Path, account: AccountId, shard: ShardId, changes: [Change; 2]) {
-    let text = std::fs::read_to_string(data.join("store.json")).unwrap();
-    let founding: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let id = founding["id"].as_str().unwrap().parse().unwrap();
-    let config = JournalConfig::new(Space::Ledger, id, ShardCount::DEFAULT);
+pub async fn append(data: &Path, account: AccountId, shard: ShardId, changes: Vec<Change>) {
+    let id = founding(data)["id"].as_str().unwrap().parse().unwrap();
+    let config = JournalConfig::new(Space::Ledger, id, shards(data));
     let lock = Arc::new(StoreLock::acquire(data).unwrap());
     let journal = EmbeddedJournal::open(lock, &config, OpenFrom::Everything, &[]).unwrap();
     let key = JournalKey { space: Space::Ledger, shard };

@@ -12,17 +12,22 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A connection that follows its own account.
+/// A connection that follows a stream.
 pub(crate) struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
 impl Client {
-    /// Connects and follows; answers the `subscribed` as well.
+    /// Connects and follows its account; answers the `subscribed` as well.
     pub(crate) async fn follow(url: &str, token: &str, device: &str) -> (Self, Value) {
+        Self::follow_stream(url, token, device, "account").await
+    }
+
+    /// Connects and follows a stream; answers the `subscribed` as well.
+    pub(crate) async fn follow_stream(url: &str, token: &str, device: &str, stream: &str) -> (Self, Value) {
         let (socket, _) = connect_async(format!("{}/ws", url.replace("http", "ws"))).await.unwrap();
         let mut client = Self { socket };
-        let hello = json!({"type": "hello", "token": token, "device": device, "subscribe": [{"stream": "account"}]});
+        let hello = json!({"type": "hello", "token": token, "device": device, "subscribe": [{"stream": stream}]});
         client.say(&hello).await;
         let subscribed = client.until(|frame| frame["type"] == "subscribed").await;
         (client, subscribed)

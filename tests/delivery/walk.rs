@@ -14,7 +14,7 @@ const FAST: [(&str, &str); 3] = [
 ];
 
 /// Somebody who is signed up: their id and access token.
-async fn sign_up(node: &Node, name: &str) -> (String, String) {
+pub(crate) async fn sign_up(node: &Node, name: &str) -> (String, String) {
     let body = json!({"firstName": name, "lastName": "Rao", "email": format!("{name}@example.com"),
         "password": "correct horse"});
     let (status, signed) = node.post("/api/v1/auth/signup", "", body).await;
@@ -73,7 +73,7 @@ async fn a_dead_letter_is_made_listed_redriven_and_resolved() {
     let nack = json!({"type": "nack", "stream": "account", "offset": offset, "code": "cannot_show", "terminal": true});
     phone.say(&nack).await;
 
-    let list = format!("/api/v1/admin/dead-letters?user={user}&class=money&open=true");
+    let list = format!("/api/v1/admin/dead-letters?user={user}&class=money&reason=refused&open=true");
     let letters = asked(&node, &list, &admin, has_items(1)).await;
     let letter = &letters["items"][0];
     assert_eq!((letter["kind"].as_str(), letter["reason"].as_str()), (Some("delivery"), Some("refused")), "{letter}");
@@ -107,7 +107,8 @@ async fn a_dead_letter_is_made_listed_redriven_and_resolved() {
     phone.say(&json!({"type": "nack", "stream": "account", "offset": offset, "code": "x", "terminal": true})).await;
     asked(&node, &list, &admin, has_items(1)).await;
     drop(phone);
-    let (status, job) = node.post("/api/v1/admin/dead-letters/redrive", &admin, json!({"user": user})).await;
+    let (status, job) =
+        node.post("/api/v1/admin/dead-letters/redrive", &admin, json!({"user": user, "reason": "refused"})).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{job}");
     let progress = format!("/api/v1/admin/dead-letters/redrive/{}", job["job"].as_str().unwrap());
     let done = asked(&node, &progress, &admin, |job| job["done"] == true).await;

@@ -89,6 +89,7 @@ impl TestNode {
         let stop = CancellationToken::new();
         app.readiness.advance(Phase::Ready);
         tokio::spawn(listener.serve(quickpe::http::router(Arc::clone(&app)), stop.clone()));
+        tokio::spawn(quickpe::revoking::hear(Arc::clone(&app), stop.clone()));
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self { app, base, client, stop, _assembly: assembly, _folder: folder }
     }

@@ -68,11 +68,16 @@ async fn people_make_a_group_and_talk_in_it() {
     assert_eq!(offsets, (1..=offsets.len() as u64).collect::<Vec<_>>(), "dense from 1");
     assert_eq!((&page["floor"], page["offset"].as_u64()), (&json!(0), offsets.last().copied()));
     let at = |offset: u64| &events[usize::try_from(offset).unwrap() - 1];
-    assert_eq!((&at(offset)["body"], &at(offset)["edited"]), (&json!({"text": "hi"}), &json!(true)));
+    let edited = at(offset);
+    assert_eq!((&edited["event"], &edited["data"]["room"]), (&json!("message:new"), &json!(room)));
+    assert_eq!((&edited["data"]["body"], &edited["data"]["edited"]), (&json!({"text": "hi"}), &json!(true)));
+    assert_eq!(edited["id"], format!("{}-{offset}", room.replace('-', "")));
+    assert_eq!(edited["at"], edited["data"]["timestamp"]);
     let deleted = at(second.as_u64().unwrap());
-    assert_eq!((&deleted["body"], &deleted["deleted"]), (&Value::Null, &json!(true)));
+    assert_eq!((&deleted["data"]["body"], &deleted["data"]["gone"]), (&Value::Null, &json!("deleted")));
     let newest = history(&node, &asha, &room, "?limit=1").await;
-    assert_eq!(newest["events"][0]["kind"], "deleted");
+    let newest = &newest["events"][0];
+    assert_eq!((&newest["event"], &newest["data"]["deleted"]), (&json!("message:update"), &json!(true)));
 
     node.post(&asha, &format!("/rooms/{room}/mute"), json!({"user": bela.id, "forMs": 60_000})).await.expect(201);
     assert_eq!(node.post(&bela, &messages, json!({"body": 1})).await.code(403), "muted");
@@ -165,7 +170,7 @@ async fn a_servers_key_opens_what_its_scopes_say() {
     let first = ask(&secret, &messages, "m", body.clone()).await.expect(201);
     assert_eq!(ask(&secret, &messages, "m", body.clone()).await.expect(201), first);
     let read = history(&node, &asha, &room, "?after=0").await;
-    assert_eq!(read["events"][1]["body"]["text"], "maintenance at 3", "anybody reads a broadcast");
+    assert_eq!(read["events"][1]["data"]["body"]["text"], "maintenance at 3", "anybody reads a broadcast");
     assert_eq!(node.post(&asha, &format!("/rooms/{room}/messages"), body.clone()).await.code(403), "forbidden");
 
     ask(&secret, "/server/roles/user/messages", "r", body.clone()).await.expect(201);

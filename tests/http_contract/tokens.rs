@@ -62,14 +62,14 @@ async fn every_route_asks_whose_it_is() {
         who.token
     };
     let past = domain::time::Timestamp(now.0 - 3_600_000_000);
-    let expired = node.app.tokens.issue_access(user, Role::Admin, None, past).unwrap();
+    let expired = node.app.tokens.issue_access(user, Role::Admin, None, None, past).unwrap();
     let foreign = Keys {
         signing: vec![SigningKey { kid: "another".into(), secret: [9; 32] }],
         refresh: vec![[9; 32]],
         encryption: vec![[9; 32]],
     };
     let foreign = Tokens::load(&AuthConfig::default(), &foreign).unwrap();
-    let foreign = foreign.issue_access(user, Role::Admin, None, now).unwrap();
+    let foreign = foreign.issue_access(user, Role::Admin, None, None, now).unwrap();
     let tampered = {
         let middle = asha.token.find('.').unwrap() + 10;
         let mut bytes = asha.token.clone().into_bytes();
@@ -98,7 +98,7 @@ async fn every_route_asks_whose_it_is() {
     }
     for (method, path) in secured.iter().filter(|(_, path)| path.contains("/admin/")) {
         for role in [Role::User, Role::Treasury] {
-            let token = node.app.tokens.issue_access(user, role, None, now).unwrap();
+            let token = node.app.tokens.issue_access(user, role, None, None, now).unwrap();
             let request = node.request(method.clone(), &format!("/{path}")).bearer_auth(token);
             assert_eq!(answer(request).await.code(403), "forbidden", "{method} {path} {role}");
         }

@@ -25,8 +25,8 @@ pub(super) async fn check(context: &Context) -> Result<String, Failure> {
 }
 
 async fn ask(context: &Context) -> Result<Vec<(ShardId, Shard)>, Failure> {
-    let mut shards = Vec::with_capacity(usize::from(context.shards.get()));
-    for shard in context.shards.shards() {
+    let mut shards = Vec::with_capacity(usize::from(context.store.shards.get()));
+    for shard in context.store.shards.shards() {
         let inspected = context.app.ledger.inspect(shard).await;
         let (_, state) = inspected.map_err(|error| Failure::failed(format!("shard {shard}: {error}")))?;
         shards.push((shard, *state));

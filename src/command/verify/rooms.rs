@@ -9,7 +9,6 @@ use std::sync::Arc;
 use domain::ids::{RoomId, ShardId};
 use domain::room::{Profile, Room, RoomChange, RoomEvent};
 use domain::time::Timestamp;
-use storage::embedded::journal::Scan;
 use storage::encoding::{self, RoomItem};
 use storage::journal::{Hash, JournalKey, Slot, StoredRecord};
 use storage::views::{Position, Views};
@@ -17,7 +16,7 @@ use storage::views::{Position, Views};
 use crate::command::failure::Failure;
 use crate::command::output::Output;
 use crate::command::verify::{Finding, PROGRESS_RECORDS};
-use crate::node::stores::Progress;
+use crate::node::stores::{Progress, Records};
 
 /// Everything that the records so far make.
 #[derive(Default)]
@@ -57,10 +56,10 @@ pub(super) struct Compared<'a> {
 }
 
 /// Replays what `records` reads, and compares. Answers what to print.
-pub(super) async fn verify(mut records: Scan, with: Option<Compared<'_>>, out: &Output) -> Result<String, Failure> {
+pub(super) async fn verify(mut records: Records, with: Option<Compared<'_>>, out: &Output) -> Result<String, Failure> {
     let mut replay = Replay::default();
     let of = records.end();
-    while let Some(stored) = records.next() {
+    while let Some(stored) = records.next().await {
         replay.record(&stored?)?;
         if replay.records.is_multiple_of(PROGRESS_RECORDS) {
             out.progress(Progress { done: records.position(), of, records: replay.records });

@@ -5,13 +5,13 @@ use std::collections::{HashMap, HashSet};
 use domain::ids::TransferId;
 use domain::ledger::{Change, Event, Resolution, ShardEvent};
 use domain::money::Minor;
-use storage::embedded::journal::Scan;
 use storage::encoding::{self, Item};
 use uuid::Uuid;
 
 use crate::command::verify::Finding;
 use crate::command::verify::ids::short;
 use crate::command::verify::replay::{Refunds, ShortIds};
+use crate::node::stores::Records;
 
 /// How often other tasks get a turn, in records.
 const TURN_RECORDS: u64 = 256;
@@ -42,10 +42,10 @@ struct Seen {
 }
 
 /// Reads the log again.
-pub(crate) async fn check(scan: Scan, suspects: Suspects) -> Result<(), Finding> {
+pub(crate) async fn check(mut records: Records, suspects: Suspects) -> Result<(), Finding> {
     let mut seen = Seen::default();
     let mut count: u64 = 0;
-    for stored in scan {
+    while let Some(stored) = records.next().await {
         let stored = stored?;
         let place = || format!("shard {}, slot {}", stored.record.key.shard, stored.record.slot.0);
         for (_, item) in encoding::read(&stored.record.payload)? {

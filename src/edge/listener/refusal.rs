@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::edge::gate::Refused;
+use crate::edge::gate::{self, Refused};
 use crate::edge::metrics::REFUSED;
 use crate::edge::request_id;
 use crate::failure::Failure;
@@ -29,12 +29,13 @@ const DRAIN_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Refusals {
     room: Arc<Semaphore>,
-    retry_after_s: u16,
+    retry_after: Duration,
 }
 
 impl Refusals {
     pub(super) fn new(at_once_max: u16, retry_after_s: u16) -> Self {
-        Self { room: Arc::new(Semaphore::new(at_once_max.into())), retry_after_s }
+        let retry_after = Duration::from_secs(retry_after_s.into());
+        Self { room: Arc::new(Semaphore::new(at_once_max.into())), retry_after }
     }
 
     /// Refuses `stream`, or drops it when too many are being refused.
@@ -43,9 +44,9 @@ impl Refusals {
             counter!(REFUSED, "reason" => "dropped").increment(1);
             return;
         };
-        let retry_after_s = self.retry_after_s;
+        let retry_after = gate::retry_after(self.retry_after);
         tokio::spawn(async move {
-            let answer = answer_to(why, retry_after_s);
+            let answer = answer_to(why, retry_after);
             // A client that is gone, or slow to leave, is not waited for.
             timeout(DRAIN_MAX, refuse(stream, answer.as_bytes())).await.ok();
             drop(place);
@@ -62,9 +63,11 @@ async fn refuse(mut stream: TcpStream, answer: &[u8]) -> io::Result<()> {
 }
 
 /// The whole HTTP answer: there is no HTTP connection to write it, and the request was not read.
-fn answer_to(why: Refused, retry_after_s: u16) -> String {
+fn answer_to(why: Refused, retry_after: Duration) -> String {
     let (id, span) = (request_id::made(), trace::text(trace::span(None)));
-    let failure = Failure::of(why.code()).retry_after(Duration::from_secs(retry_after_s.into()));
+    let failure = Failure::of(why.code()).retry_after(retry_after);
+    // Whole seconds, never too early.
+    let retry_after_s = retry_after.as_millis().div_ceil(1000);
     let body = serde_json::to_string(&failure.problem(&id)).unwrap_or_default();
     let length = body.len();
     let trace = trace::HEADER;

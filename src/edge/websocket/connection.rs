@@ -11,14 +11,16 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use actors::outbox::{CloseCode, Outbox, frame};
+use actors::outbox::{CloseCode, Outbox, Wire, frame};
 use bytes::Bytes;
 use metrics::{Gauge, counter};
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::timeout;
 
 use super::door::{Client, Door, Flow, Hello, Session};
+use super::outgoing::{Outgoing, Waiting};
 use super::reader::{Message, ReadError, Reader};
 use super::writer::write_outbox;
 use super::{WebSocketConfig, WebSockets};
@@ -34,9 +36,12 @@ enum Ended {
 }
 
 /// Runs a connection to its end. `leftover` is what HTTP had read of it beyond the handshake.
-pub(super) async fn run<D: Door>(edge: &WebSockets<D>, mut stream: TcpStream, leftover: Bytes, client: Box<Client>) {
+pub(super) async fn run<D: Door>(edge: &WebSockets<D>, stream: TcpStream, leftover: Bytes, client: Box<Client>) {
     let _counted = Counted::new(&edge.meters.websockets);
+    let (mut incoming, outgoing) = stream.into_split();
+    let outgoing = Outgoing::new(outgoing, Arc::clone(&edge.meters));
     let outbox = Arc::new(Outbox::new(edge.config.outbox_bytes_max));
+    let attached = Attached::new(&outbox, &outgoing);
     let mut reader = Reader::new(edge.config.message_bytes_max, leftover);
     let ended = {
         let _enrolled = edge.heartbeats.enrol(&outbox);
@@ -44,8 +49,9 @@ pub(super) async fn run<D: Door>(edge: &WebSockets<D>, mut stream: TcpStream, le
         if edge.stop.is_cancelled() {
             outbox.finish(CloseCode::Drain, "the node is stopping");
         }
-        converse(edge, &outbox, &mut stream, &mut reader, client).await
+        converse(edge, &outbox, &mut incoming, &outgoing, &mut reader, client).await
     };
+    drop(attached);
     if let Some(end) = outbox.end() {
         counter!(CLOSES, "code" => end.code.name()).increment(1);
         if end.overflowed {
@@ -54,19 +60,20 @@ pub(super) async fn run<D: Door>(edge: &WebSockets<D>, mut stream: TcpStream, le
     }
     if ended == Ended::Closed {
         // Who does not leave in time is left.
-        timeout(millis(edge.config.close_timeout_ms), part(&mut stream)).await.ok();
+        timeout(millis(edge.config.close_timeout_ms), part(&mut incoming, &outgoing)).await.ok();
     }
 }
 
 async fn converse<D: Door>(
     edge: &WebSockets<D>,
     outbox: &Arc<Outbox>,
-    stream: &mut TcpStream,
+    incoming: &mut OwnedReadHalf,
+    outgoing: &Outgoing,
     reader: &mut Reader,
     client: Box<Client>,
 ) -> Ended {
-    let (mut incoming, mut outgoing) = stream.split();
-    let mut reading = Reading { reader, socket: &mut incoming, outbox, edge };
+    let mut outgoing = Waiting(outgoing);
+    let mut reading = Reading { reader, socket: incoming, outbox, edge };
     let mut writing = pin!(write_outbox(&mut outgoing, outbox, millis(edge.config.write_timeout_ms), &edge.meters));
 
     // What happens once is boxed: a task keeps the size of its largest state for as long as it lives, and thousands
@@ -84,7 +91,7 @@ async fn converse<D: Door>(
         }
         Ok(text) => match Box::pin(edge.door.hello(Hello { text, outbox: outbox.clone(), client: *client })).await {
             Ok(session) => {
-                let session = Attached(session);
+                let session = Told(session);
                 tokio::select! {
                     biased;
                     written = &mut writing => return ended(&written),
@@ -92,7 +99,12 @@ async fn converse<D: Door>(
                 }
             }
             Err(refusal) => {
-                outbox.close(refusal.code, &refusal.reason);
+                if let Some(notice) = refusal.notice {
+                    outbox.push(notice);
+                    outbox.finish(refusal.code, &refusal.reason);
+                } else {
+                    outbox.close(refusal.code, &refusal.reason);
+                }
                 Ended::Closed
             }
         },
@@ -231,13 +243,13 @@ fn count_bytes(meters: &FrameMeters, bytes: usize) {
 
 /// Says good-bye on the TCP level: no more from us, and waits for the client to leave. Closing a socket that holds
 /// unread bytes would reset the connection, and the client might never see the close frame.
-async fn part(stream: &mut TcpStream) -> std::io::Result<()> {
-    stream.shutdown().await?;
+async fn part(incoming: &mut OwnedReadHalf, outgoing: &Outgoing) -> std::io::Result<()> {
+    outgoing.shut_down()?;
     poll_fn(|context| {
         let mut sink = [0; 1_024];
         loop {
             let mut buffer = ReadBuf::new(&mut sink);
-            ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer))?;
+            ready!(Pin::new(&mut *incoming).poll_read(context, &mut buffer))?;
             if buffer.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
@@ -251,11 +263,27 @@ fn millis(count: u32) -> Duration {
 }
 
 /// A session that hears of its end however this task ends, a panic included.
-struct Attached<S: Session>(S);
+struct Told<S: Session>(S);
 
-impl<S: Session> Drop for Attached<S> {
+impl<S: Session> Drop for Told<S> {
     fn drop(&mut self) {
         self.0.gone();
+    }
+}
+
+/// An outbox that may write to the socket itself, for as long as this is held.
+struct Attached<'a>(&'a Outbox);
+
+impl<'a> Attached<'a> {
+    fn new(outbox: &'a Outbox, outgoing: &Arc<Outgoing>) -> Self {
+        outbox.attach(Arc::clone(outgoing) as Arc<dyn Wire>);
+        Self(outbox)
+    }
+}
+
+impl Drop for Attached<'_> {
+    fn drop(&mut self) {
+        self.0.detach();
     }
 }
 

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use actors::outbox::{CloseCode, Outbox};
+use bytes::Bytes;
 
 /// Decides who comes in. One a node.
 pub trait Door: Send + Sync + 'static {
@@ -68,11 +69,13 @@ pub struct Refusal {
     pub code: CloseCode,
     /// Its reason, at most 123 bytes.
     pub reason: Cow<'static, str>,
+    /// A frame that is written before it.
+    pub notice: Option<Bytes>,
 }
 
 impl Refusal {
-    /// A refusal.
+    /// A refusal without a notice.
     pub fn new(code: CloseCode, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, reason: reason.into() }
+        Self { code, reason: reason.into(), notice: None }
     }
 }

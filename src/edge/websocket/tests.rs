@@ -221,7 +221,9 @@ async fn the_door_knows_the_client_and_the_subprotocol_is_echoed() {
     // The second of one address behind the proxy is counted as such.
     let refused = tokio_tungstenite::connect_async(request()).await;
     let Err(tungstenite::Error::Http(refused)) = refused else { panic!("refused, not {refused:?}") };
-    assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"5".parse().unwrap()));
+    let after: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((5..=10).contains(&after), "{after}");
+    assert_eq!(refused.status().as_u16(), 503);
     socket.send("hello".into()).await.unwrap();
     let (client, _) = running.admitted.recv().await.unwrap();
     let user_agent = Some("tests".into());

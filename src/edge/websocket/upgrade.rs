@@ -27,7 +27,7 @@ use super::connection;
 use super::door::{Client, Door};
 use super::{WebSocketConfig, WebSockets};
 use crate::edge::client_address::{ForwardedHeader, TrustedProxies};
-use crate::edge::gate::{AddressPermit, Permit};
+use crate::edge::gate::{self, AddressPermit, Permit};
 use crate::edge::listener::PeerAddr;
 use crate::edge::metrics::HANDSHAKES_REFUSED;
 use crate::edge::request_id;
@@ -38,7 +38,7 @@ use crate::trace;
 /// The subprotocol spoken here.
 pub const SUBPROTOCOL: &str = "quickpe.v1";
 
-/// When who finds no place should come back: nodes are stopped and connections are closed in seconds.
+/// When who finds no place should come back at the earliest: nodes are stopped and connections are closed in seconds.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What is kept of a `User-Agent` and a `traceparent`.
@@ -82,13 +82,13 @@ impl Refused {
 
     fn failure(self) -> Failure {
         match self {
-            Self::Stopping => Failure::of(Code::Draining).retry_after(RETRY_AFTER),
+            Self::Stopping => Failure::of(Code::Draining).retry_after(gate::retry_after(RETRY_AFTER)),
             Self::Method => Code::MethodNotAllowed.into(),
             Self::NoUpgrade | Self::Version => Code::UpgradeRequired.into(),
             Self::Key => Failure::of(Code::Malformed).saying("Sec-WebSocket-Key is missing or malformed."),
             Self::Origin => Code::OriginForbidden.into(),
             Self::Subprotocol => Code::SubprotocolUnknown.into(),
-            Self::Address => Failure::of(Code::TooManyConnections).retry_after(RETRY_AFTER),
+            Self::Address => Failure::of(Code::TooManyConnections).retry_after(gate::retry_after(RETRY_AFTER)),
             Self::Unsupported => Failure::of(Code::Internal).saying("The connection cannot be upgraded."),
         }
     }

@@ -60,6 +60,7 @@ fn caller(context: &Context, granted: Granted) -> Caller {
     Caller {
         user: granted.user,
         role: granted.role,
+        region: granted.region,
         login: granted.login,
         expires_at: granted.expires_at,
         origin: context.origin(Principal::Person(granted.user)),

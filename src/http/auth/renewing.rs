@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use domain::ids::LoginId;
 use domain::ids::UserId;
 use protocol::code::Code;
+use protocol::event::room::SecurityKind;
 use protocol::http::auth::{RefreshRequest, SignOutRequest, TokensResponse, VerifyResponse};
 use protocol::problem::Problem;
 use protocol::value::Time;
@@ -19,6 +20,8 @@ use crate::http::auth::caller::{SignedIn, bearer, check};
 use crate::http::auth::signing::{device, tokens};
 use crate::http::body::{Json, OptionalJson};
 use crate::http::users;
+use crate::revoking;
+use crate::rooms::security::{self, Security};
 
 /// Exchanges a refresh token for new tokens. Each is good once; a second use ends the login, but for the same one from
 /// the same device within 10 s, which gets the same successor.
@@ -45,20 +48,22 @@ pub async fn refresh(
         at: now,
         expires_at: now.after(app.config.auth.refresh_lasts()),
     };
-    let login = rotated(&app, token.login, app.identity.rotate(rotate).await?)?;
+    // Read before it ends, if it does: what it is called is told to its owner.
+    let device = app.identity.login(token.login).await?.map(|login| login.device).unwrap_or_default();
+    let login = rotated(&app, token.login, &device, app.identity.rotate(rotate).await?).await?;
     let user = app.identity.person(login.user).await?.and_then(storage::identity::Person::live);
     let user = user.ok_or_else(|| Failure::of(Code::TokenInvalid))?;
     tokens(&app, &user, &login).map(axum::Json)
 }
 
 /// The login that goes on, or why it does not.
-fn rotated(app: &App, login: LoginId, rotation: Rotation) -> Result<Login, Failure> {
+async fn rotated(app: &Arc<App>, login: LoginId, device: &str, rotation: Rotation) -> Result<Login, Failure> {
     match rotation {
         Rotation::Rotated(login) | Rotation::Repeated(login) => Ok(login),
         Rotation::Reused { user } => {
             tracing::warn!(%user, %login, "a refresh token was used twice: the login was ended");
-            app.access.logins.ended(login);
-            app.sessions.close(user, Some(login));
+            revoking::login_ended(app, user, login).await;
+            security::tell(app, user, Security::of(SecurityKind::TokenReused).on(login, device)).await;
             Err(Code::TokenReused.into())
         }
         Rotation::Expired => {
@@ -114,8 +119,7 @@ pub async fn sign_out(
 
 async fn end(app: &App, user: UserId, login: LoginId) -> Result<(), Failure> {
     app.identity.end_login(user, login).await?;
-    app.access.logins.ended(login);
-    app.sessions.close(user, Some(login));
+    revoking::login_ended(app, user, login).await;
     Ok(())
 }
 

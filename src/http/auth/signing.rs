@@ -6,14 +6,18 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use domain::ids::{LoginId, UserId};
 use protocol::code::Code;
+use protocol::event::room::SecurityKind;
 use protocol::http::auth::{PASSWORD_CHARS_MAX, SignInRequest, SignUpRequest, TokensResponse};
 use protocol::problem::{FieldCode, FieldError, Problem};
-use storage::identity::{Email, Login, NewLogin, NewUser, PersonName, RefreshToken, Role, SignUp, Status, User};
+use storage::identity::{Email, Login, NewLogin, NewUser, RefreshToken, Role, SignUp, Status, User};
 
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::body::Json;
-use crate::http::users;
+use crate::http::{people, users};
+use crate::revoking;
+use crate::rooms::devices;
+use crate::rooms::security::{self, Security};
 
 /// The most characters that a device may call itself by.
 pub(super) const DEVICE_CHARS_MAX: usize = 64;
@@ -33,32 +37,30 @@ pub async fn sign_up(
     let email = users::email(&request.email, &mut errors);
     password(&app, &request.password, &mut errors);
     device(request.device.as_deref(), &mut errors);
+    let region = people::parse_region(request.region.as_deref(), &mut errors);
     let (Some(first_name), Some(last_name), Some(email), true) = (first_name, last_name, email, errors.is_empty())
     else {
         return Err(Failure::fields(errors));
     };
-    let password_hash = app.access.passwords.hash(request.password).await?;
-    let user = create(&app, first_name, last_name, email, password_hash).await?;
-    let tokens = begin(&app, user, request.device.as_deref()).await?;
-    Ok((StatusCode::CREATED, axum::Json(tokens)))
-}
-
-async fn create(
-    app: &App,
-    first_name: PersonName,
-    last_name: PersonName,
-    email: Email,
-    password_hash: String,
-) -> Result<User, Failure> {
     let new = NewUser {
         id: UserId(app.new_id()),
         email,
         first_name,
         last_name,
-        password_hash,
+        password_hash: app.access.passwords.hash(request.password).await?,
         role: Role::User,
+        region,
         created_at: app.now(),
     };
+    let user = create(&app, new).await?;
+    revoking::profile_changed(&app, user.id).await;
+    // Where somebody signs up is nowhere new.
+    seen(&app, user.id, request.device.as_deref()).await;
+    let (tokens, _) = begin(&app, user, request.device.as_deref()).await?;
+    Ok((StatusCode::CREATED, axum::Json(tokens)))
+}
+
+async fn create(app: &App, new: NewUser) -> Result<User, Failure> {
     match app.identity.create_user(new).await? {
         SignUp::Created(user) => Ok(user),
         SignUp::EmailTaken => Err(Code::EmailTaken.into()),
@@ -94,7 +96,25 @@ pub async fn sign_in(
     };
     let right = check_password(&app, &request.email, hash, request.password).await?;
     let user = user.filter(|_| right).ok_or_else(|| Failure::of(Code::BadCredentials))?;
-    begin(&app, user, request.device.as_deref()).await.map(axum::Json)
+    let id = user.id;
+    let (tokens, login) = begin(&app, user, request.device.as_deref()).await?;
+    if seen(&app, id, request.device.as_deref()).await {
+        security::tell(&app, id, Security::of(SecurityKind::SignedIn).on(login.id, &login.device)).await;
+    }
+    Ok(axum::Json(tokens))
+}
+
+/// Whether a person was not known on this device. One that does not say its name is never known.
+async fn seen(app: &Arc<App>, user: UserId, device: Option<&str>) -> bool {
+    let Some(name) = device.filter(|name| !name.is_empty()) else { return true };
+    match devices::seen(app, user, name).await {
+        Ok(seen) => seen.is_new,
+        Err(error) => {
+            // Better told once too often.
+            tracing::warn!(%error, "a device cannot be read");
+            true
+        }
+    }
 }
 
 /// Whether a password is right. Each account may be tried so often in so long, from wherever, whether there is such an
@@ -127,7 +147,7 @@ pub(in crate::http) async fn check_password(
 }
 
 /// Begins a login.
-async fn begin(app: &App, user: User, device: Option<&str>) -> Result<TokensResponse, Failure> {
+async fn begin(app: &App, user: User, device: Option<&str>) -> Result<(TokensResponse, Login), Failure> {
     let now = app.now();
     let login = NewLogin {
         id: LoginId(app.new_id()),
@@ -138,12 +158,12 @@ async fn begin(app: &App, user: User, device: Option<&str>) -> Result<TokensResp
     };
     let login = app.identity.begin_login(login).await?.ok_or_else(|| Failure::of(Code::BadCredentials))?;
     app.access.logins.began(login.id);
-    tokens(app, &user, &login)
+    Ok((tokens(app, &user, &login)?, login))
 }
 
 /// The tokens of a login as it is now.
 pub(super) fn tokens(app: &App, user: &User, login: &Login) -> Result<TokensResponse, Failure> {
-    let token = app.tokens.issue_access(user.id, user.role, Some(login.id), app.now())?;
+    let token = app.tokens.issue_access(user.id, user.role, user.region, Some(login.id), app.now())?;
     let refresh = RefreshToken { login: login.id, generation: login.generation };
     Ok(TokensResponse {
         token,

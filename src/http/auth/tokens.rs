@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use domain::ids::{LoginId, UserId};
+use domain::room::Region;
 use domain::time::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use protocol::code::Code;
@@ -44,6 +45,8 @@ pub struct Granted {
     pub user: UserId,
     /// What they may do.
     pub role: Role,
+    /// Where they are, if that is known.
+    pub region: Option<Region>,
     /// The login that it belongs to; none for one made by the command line, which ends with its time only.
     pub login: Option<LoginId>,
     /// When it ends.
@@ -66,6 +69,8 @@ pub enum TokensError {
 struct Claims {
     sub: UserId,
     role: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    region: Option<Region>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sid: Option<LoginId>,
     iat: u64,
@@ -119,12 +124,14 @@ impl Tokens {
         &self,
         user: UserId,
         role: Role,
+        region: Option<Region>,
         login: Option<LoginId>,
         now: Timestamp,
     ) -> Result<String, Code> {
         let claims = Claims {
             sub: user,
             role: role.name().to_owned(),
+            region,
             sid: login,
             iat: now.millis() / 1000,
             exp: now.after(self.access_lasts).millis() / 1000,
@@ -158,7 +165,7 @@ impl Tokens {
         if expires_at <= now {
             return Err(Code::TokenExpired);
         }
-        Ok(Granted { user: claims.sub, role, login: claims.sid, expires_at })
+        Ok(Granted { user: claims.sub, role, region: claims.region, login: claims.sid, expires_at })
     }
 
     /// The text of a refresh token.
@@ -206,7 +213,8 @@ mod tests {
 
     fn issue(tokens: &Tokens) -> String {
         let login = Some(LoginId(Uuid::from_u128(2)));
-        tokens.issue_access(UserId(Uuid::from_u128(1)), Role::Treasury, login, NOW).unwrap()
+        let region = "IN-MH".parse().ok();
+        tokens.issue_access(UserId(Uuid::from_u128(1)), Role::Treasury, region, login, NOW).unwrap()
     }
 
     #[test]
@@ -216,6 +224,7 @@ mod tests {
         let granted = tokens.verify_access(&token, NOW).unwrap();
         assert_eq!(granted.user, UserId(Uuid::from_u128(1)));
         assert_eq!((granted.role, granted.login), (Role::Treasury, Some(LoginId(Uuid::from_u128(2)))));
+        assert_eq!(granted.region, "IN-MH".parse().ok());
         assert_eq!(granted.expires_at, NOW.after(Duration::from_mins(15)));
         let last = Timestamp(granted.expires_at.0 - 1);
         assert!(tokens.verify_access(&token, last).is_ok());

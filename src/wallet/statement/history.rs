@@ -9,6 +9,7 @@ use domain::time::Timestamp;
 
 use crate::app::App;
 use crate::failure::Failure;
+use crate::wallet::statement::newest;
 
 /// The history of one account as of one moment.
 pub(super) struct History<'a> {
@@ -57,6 +58,14 @@ impl<'a> History<'a> {
     /// Events with `offset < before`, newest first, at most `limit`; empty at the account's beginning.
     pub(super) async fn events_before(&self, before: u64, limit: usize) -> Result<Vec<Arc<Event>>, Failure> {
         let before = before.min(self.end());
+        if before == self.end() && limit == newest::EVENTS {
+            let read = || self.read_before(before, limit);
+            return self.app.newest.events(self.account, self.point.account.head, read).await;
+        }
+        self.read_before(before, limit).await
+    }
+
+    async fn read_before(&self, before: u64, limit: usize) -> Result<Vec<Arc<Event>>, Failure> {
         let mut events: Vec<_> =
             (self.point.unapplied.iter().rev()).filter(|event| event.offset < before).take(limit).cloned().collect();
         if events.len() < limit {
