@@ -1,17 +1,24 @@
-//! `loadtest check`: move money at random, kill the node, and judge the history of what was seen.
+//! `loadtest check`: move money and talk at random, kill the node, and judge the history of what was seen.
 //!
 //! People deposit, pay, hold, capture, release, refund and withdraw, over HTTP and WebSocket, each
-//! under an idempotency key that is tried until its outcome is known. Devices follow accounts, go
-//! away and come back. At the end every statement is read, and the [judge] compares it with what
-//! was answered and heard. Only what the API promises is judged; nothing of the inside is known.
+//! under an idempotency key that is tried until its outcome is known; and say things in rooms, again,
+//! otherwise, and take them back. Devices follow accounts, notices and rooms, answer late, in part or
+//! never, refuse, go away and come back; an administrator redrives what was given up for them. At the
+//! end every statement and every room is read, and the [judge] compares it with what was answered and
+//! heard. Only what the API promises is judged; nothing of the inside is known.
 
 mod collect;
 mod device;
 mod freezer;
 mod history;
 mod judge;
+mod redriver;
 mod report;
+mod rooms;
 mod submit;
+mod talker;
+mod visitor;
+mod words;
 mod worker;
 mod world;
 
@@ -28,10 +35,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use self::device::Follower;
+use self::device::{Follower, Phase, Plan};
 use self::freezer::{Administrator, Freezer};
-use self::history::{History, Operation};
+use self::history::{Device, History, LetterSeen, Look, Operation, Talk, Visit};
+use self::redriver::Redriver;
 use self::report::{Report, Run};
+use self::talker::Talker;
+use self::visitor::Visitor;
 use self::worker::Worker;
 use self::world::World;
 use crate::http::Target;
@@ -66,18 +76,18 @@ pub(crate) struct Options {
     /// How many devices follow each account.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(0..=8))]
     devices: u16,
-    /// Lead the WebSocket connections of devices through a proxy that delays, cuts, truncates, half-closes and
-    /// throttles them, by a plan that follows from the seed.
+    /// Lead most WebSocket connections of devices, and half of those on which things are said, through a proxy that
+    /// delays, drops, repeats, cuts, truncates, half-closes and throttles them, by a plan that follows from the seed.
     #[arg(long, conflicts_with = "no_websocket")]
     proxy: bool,
     /// Use HTTP only.
     #[arg(long)]
     no_websocket: bool,
-    /// How to make somebody an administrator, who then freezes people: run with `EMAIL admin` behind it. Without it, or
-    /// a token, nobody is frozen.
+    /// How to make somebody an administrator, who then freezes people and redrives dead letters: run with `EMAIL admin`
+    /// behind it. Without it, or a token, nobody is frozen, and no device refuses anything.
     #[arg(long, conflicts_with = "admin_token")]
     grant: Option<String>,
-    /// A file with an administrator's access token, for freezes.
+    /// A file with an administrator's access token, for freezes and dead letters.
     #[arg(long)]
     admin_token: Option<PathBuf>,
     /// The most operations; bounds the memory of the history.
@@ -105,10 +115,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         None => token.map(Administrator::of_token),
     };
     let freezes = admin.is_some();
-    let handles = people.iter().map(|person| person.handle.clone()).collect();
+    let rooms = rooms::make(&target, &run, &people, seed).await?;
     let proxy = if options.proxy { Some(Proxy::start(target.clone(), seed).await?) } else { None };
     let live = proxy.as_ref().map_or_else(|| target.clone(), |proxy| proxy.target.clone());
-    let world = Arc::new(World::new(target, live, run, handles, options.operations_max));
+    let world = Arc::new(World::new(target, live, run, &people, rooms, options.operations_max));
 
     let crew = Crew::start(&world, &people, &options, seed, admin);
     let started = Instant::now();
@@ -199,9 +209,13 @@ fn bar(length: Duration) -> ProgressBar {
 /// Everyone who takes part.
 struct Crew {
     workers: JoinSet<(usize, Worker)>,
-    followers: JoinSet<history::Device>,
+    talkers: JoinSet<(Vec<Talk>, Vec<Look>)>,
+    visitor: JoinSet<Vec<Visit>>,
+    followers: JoinSet<Vec<Device>>,
     freezer: JoinSet<Vec<Operation>>,
-    heads: watch::Sender<Option<Arc<[u64]>>>,
+    redriver: JoinSet<anyhow::Result<Vec<LetterSeen>>>,
+    phase: watch::Sender<Phase>,
+    settling: watch::Sender<bool>,
 }
 
 impl Crew {
@@ -212,25 +226,42 @@ impl Crew {
         seed: u64,
         admin: Option<Administrator>,
     ) -> Self {
-        let (heads, _) = watch::channel(None);
-        let mut crew = Self { workers: JoinSet::new(), followers: JoinSet::new(), freezer: JoinSet::new(), heads };
+        let mut crew = Self {
+            workers: JoinSet::new(),
+            talkers: JoinSet::new(),
+            visitor: JoinSet::new(),
+            followers: JoinSet::new(),
+            freezer: JoinSet::new(),
+            redriver: JoinSet::new(),
+            phase: watch::channel(Phase::Working).0,
+            settling: watch::channel(false).0,
+        };
+        let websocket = !options.no_websocket;
+        let devices = if websocket { usize::from(options.devices) } else { 0 };
         for (number, person) in people.iter().enumerate() {
-            let worker = Worker::new(Arc::clone(world), number, person.clone(), seed, !options.no_websocket);
+            let worker = Worker::new(Arc::clone(world), number, person.clone(), seed, websocket);
             crew.workers.spawn(async move { (number, worker.work().await) });
-            let devices = if options.no_websocket { 0 } else { usize::from(options.devices) };
+            crew.talkers.spawn(Talker::new(Arc::clone(world), number, person.clone(), seed, websocket).work());
             for device in 0..devices {
-                let heads = crew.heads.subscribe();
-                let follower = Follower::new(Arc::clone(world), number, device, person.clone(), seed, heads, SETTLE);
+                let number_of_all = number * devices + device;
+                let may_refuse = admin.is_some();
+                let plan = Plan { who: number, number: number_of_all, seed, may_refuse, patience: SETTLE };
+                let follower = Follower::new(Arc::clone(world), person.clone(), plan, crew.phase.subscribe());
                 crew.followers.spawn(follower.follow());
             }
         }
+        if let Some(visitor) = Visitor::of(world, people, seed).filter(|_| websocket) {
+            crew.visitor.spawn(visitor.work());
+        }
         if let Some(admin) = admin {
+            let redriver = Redriver::new(Arc::clone(world), people.to_vec(), admin.clone(), seed);
+            crew.redriver.spawn(redriver.work(crew.settling.subscribe(), SETTLE));
             crew.freezer.spawn(Freezer::new(Arc::clone(world), people.to_vec(), admin, seed).work());
         }
         crew
     }
 
-    /// Waits until everyone has stopped, and reads what stands in the accounts.
+    /// Waits until everyone has stopped, and reads what stands in the accounts and rooms.
     async fn finish(mut self, world: &World, people: &mut [Person]) -> anyhow::Result<History> {
         let mut history = History::default();
         let mut seen = vec![(Vec::new(), Vec::new()); people.len()];
@@ -246,14 +277,29 @@ impl Crew {
         while let Some(operations) = self.freezer.join_next().await {
             history.operations.extend(operations?);
         }
+        while let Some(talked) = self.talkers.join_next().await {
+            let (talks, looks) = talked?;
+            history.talks.extend(talks);
+            history.looks.extend(looks);
+        }
+        while let Some(visits) = self.visitor.join_next().await {
+            history.visits.extend(visits?);
+        }
         history.people = collect::collect(world, people, SETTLE).await?;
         for (person, (reads, glances)) in history.people.iter_mut().zip(seen) {
             (person.reads, person.glances) = (reads, glances);
         }
-        let heads = history.people.iter().map(|person| person.balance.offset).collect();
-        self.heads.send_replace(Some(heads));
-        while let Some(device) = self.followers.join_next().await {
-            history.devices.push(device?);
+        history.rooms = rooms::collect(world, people).await?;
+        history.heads = collect::heads(world, people, &history).await?;
+        let heads = Arc::new(history.heads.clone());
+        self.phase.send_replace(Phase::Settling(Arc::clone(&heads)));
+        self.settling.send_replace(true);
+        while let Some(letters) = self.redriver.join_next().await {
+            history.letters = Some(letters??);
+        }
+        self.phase.send_replace(Phase::Ending(heads));
+        while let Some(devices) = self.followers.join_next().await {
+            history.devices.extend(devices?);
         }
         history.short_holds.clone_from(&world.short_holds.lock());
         history.foreign = world.take_foreign();

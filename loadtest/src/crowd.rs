@@ -29,6 +29,16 @@ use crate::timing::Timing;
 /// How long the first connection of a session may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often what is left of talk is acknowledged.
+const ACK_EVERY: Duration = Duration::from_secs(1);
+/// In how many parts.
+const ACK_PARTS: u32 = 10;
+
+/// The times from due to heard.
+pub(crate) const DELIVERY: &str = "delivery";
+/// Those since some sessions read nothing.
+pub(crate) const DELIVERY_STALLED: &str = "delivery while some read nothing";
+
 /// The sessions of one worker.
 pub(crate) struct Crowd {
     job: Job,
@@ -47,6 +57,8 @@ pub(crate) struct Crowd {
     /// What comes too often to be counted one by one.
     heard: Heard,
     heads: RefCell<BTreeMap<String, u64>>,
+    /// How many messages were published: each has a key of its own.
+    published: Cell<u64>,
 }
 
 /// Messages, counted apart from all else.
@@ -54,6 +66,8 @@ struct Heard {
     messages: Cell<u64>,
     repeated: Cell<u64>,
     delivery: RefCell<Option<Timing>>,
+    /// Under which name.
+    timed_as: Cell<&'static str>,
 }
 
 impl Crowd {
@@ -70,23 +84,22 @@ impl Crowd {
             through: Cell::new(0),
             last_in: Cell::new(Instant::now()),
             changed: Notify::new(),
-            heard: Heard { messages: Cell::new(0), repeated: Cell::new(0), delivery },
+            heard: Heard { messages: Cell::new(0), repeated: Cell::new(0), delivery, timed_as: Cell::new(DELIVERY) },
             heads: RefCell::default(),
+            published: Cell::default(),
             job,
         }
     }
 
     /// Takes away what happened since the last time.
-    pub(crate) fn take(&self) -> anyhow::Result<Delta> {
+    pub(crate) fn take(&self) -> Delta {
         for (name, count) in [("messages", &self.heard.messages), ("repeated", &self.heard.repeated)] {
             if count.get() > 0 {
                 self.meter.count_many(name, count.take());
             }
         }
-        if let Some(delivery) = self.heard.delivery.borrow_mut().as_mut() {
-            self.meter.absorb("delivery", delivery)?;
-        }
-        Ok(self.meter.take())
+        self.absorb_delivery();
+        self.meter.take()
     }
 
     /// The newest offsets that were told by answers to what was published.
@@ -94,8 +107,29 @@ impl Crowd {
         self.heads.borrow().clone()
     }
 
-    /// Takes a step. Each is bounded in time.
+    /// Takes a step, and meanwhile acknowledges each second what was not.
     pub(crate) async fn step(self: &Rc<Self>, step: Step) {
+        tokio::select! {
+            () = self.take_step(step) => {}
+            () = self.acknowledge_each_second() => {}
+        }
+    }
+
+    /// Does not end. A tenth of the sessions at a time, as clients that came one after another would.
+    async fn acknowledge_each_second(&self) {
+        for part in (0..ACK_PARTS).cycle() {
+            sleep(ACK_EVERY / ACK_PARTS).await;
+            for member in self.members.iter().skip(part as usize).step_by(ACK_PARTS as usize) {
+                if let Some(line) = member.line() {
+                    // The task of a connection that has ended hears of it itself.
+                    self.acknowledge(member, &line, 1).ok();
+                }
+            }
+        }
+    }
+
+    /// Each is bounded in time.
+    async fn take_step(self: &Rc<Self>, step: Step) {
         match step {
             Step::Connect { rate } => self.connect(rate).await,
             Step::Hold { millis } => sleep(Duration::from_millis(millis)).await,
@@ -106,6 +140,7 @@ impl Crowd {
             Step::Publish { rate, millis, bytes, publishers } => {
                 self.publish(rate, Duration::from_millis(millis), bytes, publishers).await;
             }
+            Step::Stall { from } => self.stall(from),
             Step::Settle { patience_ms, heads } => self.settle(Duration::from_millis(patience_ms), &heads).await,
             Step::Close => self.close(),
         }
@@ -183,6 +218,21 @@ impl Crowd {
         if timeout(patience, all).await.is_err() {
             let missing = self.members.len() - self.through.get();
             self.meter.fault("overdue", || format!("{missing} sessions of a worker were not through in {patience:?}"));
+        }
+    }
+
+    /// Has sessions read nothing any more; what is heard from now on is timed under a name of its own.
+    fn stall(&self, from: usize) {
+        self.members.iter().filter(|member| member.number >= from).for_each(|member| member.stall());
+        self.absorb_delivery();
+        self.heard.timed_as.set(DELIVERY_STALLED);
+    }
+
+    fn absorb_delivery(&self) {
+        if let Some(delivery) = self.heard.delivery.borrow_mut().as_mut()
+            && let Err(error) = self.meter.absorb(self.heard.timed_as.get(), delivery)
+        {
+            self.meter.fault("untimed", || error.to_string());
         }
     }
 

@@ -38,6 +38,7 @@ impl Person {
             email: email.clone(),
             password: PASSWORD.into(),
             device: None,
+            region: None,
         };
         let mut client = Client::new(target.clone(), SIGN_PATIENCE);
         let answer = client.post("/api/v1/auth/signup", None, None, &body).await.context("sign-up")?;

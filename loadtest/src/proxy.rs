@@ -1,7 +1,8 @@
-//! A proxy that is as unkind as a network: it delays, cuts, truncates, half-closes and throttles.
+//! A proxy that is as unkind as a network: it delays, drops, repeats, cuts, truncates, half-closes and throttles.
 //!
 //! It knows bytes only. What it does to a connection follows from a seed and the connection's
-//! number, so that a run can be had again. It cannot duplicate or reorder: TCP does not either.
+//! number, so that a run can be had again. Within a connection it neither duplicates nor reorders, as TCP does not;
+//! what it repeats is all that a client sent, on a connection of its own.
 
 mod plan;
 
@@ -18,7 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use self::plan::{Fault, Plan};
+use self::plan::{Fault, Plan, STALL};
 use crate::http::Target;
 
 /// The most connections at once; further ones wait.
@@ -29,6 +30,10 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 const PIECE_BYTES: usize = 4 << 10;
 /// How long the other direction goes on after one has ended.
 const HALF_PATIENCE: Duration = Duration::from_secs(2);
+/// The most that is repeated of a connection.
+const REPEATED_BYTES_MAX: usize = 64 << 10;
+/// How long the server may answer what is repeated; nobody hears it.
+const REPEATED_LASTS: Duration = Duration::from_secs(2);
 
 /// How often each fault was made.
 pub(crate) type Made = BTreeMap<&'static str, u64>;
@@ -81,19 +86,42 @@ async fn serve(listener: TcpListener, server: Target, seed: u64, made: Arc<Mutex
 
 /// Passes a connection on until it ends, by itself or as planned.
 async fn pass(client: TcpStream, server: &Target, plan: Plan) -> std::io::Result<()> {
+    let Fault::Repeat { after } = plan.fault else { return pass_once(client, server, plan, None).await };
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let passed = pass_once(client, server, plan, Some(Arc::clone(&said))).await;
+    sleep(after).await;
+    let said = std::mem::take(&mut *said.lock());
+    timeout(REPEATED_LASTS, repeat(server, &said)).await.ok();
+    passed
+}
+
+/// Says once more what a client said.
+async fn repeat(server: &Target, said: &[u8]) -> std::io::Result<()> {
+    let mut server = timeout(CONNECT_PATIENCE, TcpStream::connect(server.authority())).await??;
+    server.write_all(said).await?;
+    let mut piece = vec![0; PIECE_BYTES];
+    while server.read(&mut piece).await? > 0 {}
+    Ok(())
+}
+
+/// What a client said, as far as it is kept.
+type Record = Arc<Mutex<Vec<u8>>>;
+
+async fn pass_once(client: TcpStream, server: &Target, plan: Plan, said: Option<Record>) -> std::io::Result<()> {
     if plan.fault == Fault::Refuse {
         return client.set_zero_linger();
     }
     let server = timeout(CONNECT_PATIENCE, TcpStream::connect(server.authority())).await??;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    if matches!(plan.fault, Fault::Cut { .. }) {
+    let is_reset = matches!(plan.fault, Fault::Cut { .. } | Fault::Drop { .. });
+    if is_reset {
         client.set_zero_linger()?;
         server.set_zero_linger()?;
     }
     let (client_reads, client_writes) = client.into_split();
     let (server_reads, server_writes) = server.into_split();
-    let up = pump(client_reads, server_writes, Way { delay: plan.fault.delay(), ..Way::default() });
+    let up = pump(client_reads, server_writes, Way { delay: plan.fault.delay(), said, ..Way::default() });
     let down = pump(server_reads, client_writes, Way::of(plan.fault));
     let (mut up, mut down) = (std::pin::pin!(up), std::pin::pin!(down));
     tokio::select! {
@@ -104,7 +132,7 @@ async fn pass(client: TcpStream, server: &Target, plan: Plan) -> std::io::Result
         ended = &mut down => {
             let ended = ended?;
             if ended.both {
-                if matches!(plan.fault, Fault::Cut { .. }) {
+                if is_reset {
                     // A half that is dropped says goodbye; this one must not.
                     ended.writes.forget();
                 }
@@ -118,10 +146,14 @@ async fn pass(client: TcpStream, server: &Target, plan: Plan) -> std::io::Result
 }
 
 /// What happens in one direction.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Way {
     delay: Duration,
     per_second: Option<u32>,
+    /// Where what is passed on is kept.
+    said: Option<Record>,
+    /// How long it looks alive when it has ended.
+    stall: Duration,
     /// After so many bytes it ends, and whether the other direction ends with it.
     end: Option<(usize, bool)>,
 }
@@ -133,11 +165,12 @@ impl Way {
             _ => None,
         };
         let end = match fault {
-            Fault::Cut { after } | Fault::Truncate { after } => Some((after, true)),
+            Fault::Cut { after } | Fault::Truncate { after } | Fault::Drop { after } => Some((after, true)),
             Fault::HalfClose { after } => Some((after, false)),
             _ => None,
         };
-        Self { delay: fault.delay(), per_second, end }
+        let stall = if matches!(fault, Fault::Drop { .. }) { STALL } else { Duration::ZERO };
+        Self { delay: fault.delay(), per_second, said: None, stall, end }
     }
 }
 
@@ -156,6 +189,7 @@ async fn pump(mut reads: OwnedReadHalf, mut writes: OwnedWriteHalf, way: Way) ->
         let most = left.map_or(most, |left| most.min(left));
         if most == 0 {
             let both = way.end.is_some_and(|(_, both)| both);
+            sleep(way.stall).await;
             return Ok(Passed { writes, _reads: reads, both });
         }
         let read = reads.read(piece.get_mut(..most).unwrap_or_default()).await?;
@@ -165,7 +199,13 @@ async fn pump(mut reads: OwnedReadHalf, mut writes: OwnedWriteHalf, way: Way) ->
         if !way.delay.is_zero() {
             sleep(way.delay).await;
         }
-        writes.write_all(piece.get(..read).unwrap_or_default()).await?;
+        let passed = piece.get(..read).unwrap_or_default();
+        if let Some(said) = &way.said {
+            let mut said = said.lock();
+            let room = REPEATED_BYTES_MAX.saturating_sub(said.len());
+            said.extend_from_slice(passed.get(..read.min(room)).unwrap_or_default());
+        }
+        writes.write_all(passed).await?;
         left = left.map(|left| left - read);
         if way.per_second.is_some() {
             // A twentieth of a second's share at a time.
@@ -225,7 +265,38 @@ mod tests {
         assert_eq!(through(Fault::HalfClose { after: 778 }).await, (778, Ok(())));
         let (came, ended) = through(Fault::Cut { after: 779 }).await;
         assert!(came <= 779 && ended == Err(std::io::ErrorKind::ConnectionReset), "{came} {ended:?}");
+        let (came, ended) = through(Fault::Drop { after: 780 }).await;
+        assert!(came <= 780 && ended == Err(std::io::ErrorKind::ConnectionReset), "{came} {ended:?}");
         let (came, ended) = through(Fault::Refuse).await;
         assert!(came == 0 && ended.is_err(), "{ended:?}");
+    }
+
+    #[tokio::test]
+    async fn what_a_client_said_is_said_once_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target::of(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let server = tokio::spawn(async move {
+            let mut heard = Vec::new();
+            for answer in [&b"once"[..], b"twice"] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut said = [0; 5];
+                stream.read_exact(&mut said).await.unwrap();
+                stream.write_all(answer).await.unwrap();
+                heard.push(said);
+            }
+            heard
+        });
+        let front = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(front.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = front.accept().await.unwrap();
+        let fault = Fault::Repeat { after: Duration::ZERO };
+        let passing = tokio::spawn(async move { pass(accepted, &target, Plan { fault }).await });
+        client.write_all(b"hello").await.unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer, b"once", "of the second only the server knows");
+        drop(client);
+        _ = passing.await.unwrap();
+        assert_eq!(server.await.unwrap(), [*b"hello"; 2]);
     }
 }

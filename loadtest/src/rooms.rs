@@ -60,6 +60,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         rate: options.publishes,
         length: options.length,
         bytes: usize::from(options.bytes),
+        stalled: 0,
     };
     let mut result = round.play(&options.fleet, &target, &bearers).await?;
     result.setting("rooms", options.rooms);

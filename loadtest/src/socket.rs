@@ -8,7 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use protocol::close::CloseCode;
 use protocol::frame::client::{Ack, Call, Hello};
 use protocol::frame::server::ErrorFrame;
-use protocol::frame::{ClientFrame, Method, SUBPROTOCOL, ServerFrame, StreamName, Subscription, decode_server};
+use protocol::frame::{ClientFrame, Method, SUBPROTOCOL, ServerFrame, Stage, StreamName, Subscription, decode_server};
 use protocol::json::Json;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -73,8 +73,12 @@ impl Socket {
 
     /// Says that everything up to `upto` is taken in.
     pub(crate) async fn ack(&mut self, stream: StreamName, upto: u64) -> anyhow::Result<()> {
-        let ack = Ack { stream, upto, also: Vec::new(), stage: protocol::frame::Stage::Applied };
-        send(&mut self.stream, &ClientFrame::Ack(ack)).await
+        self.say(&ClientFrame::Ack(Ack { stream, upto, also: Vec::new(), stage: Stage::Applied })).await
+    }
+
+    /// Says something.
+    pub(crate) async fn say(&mut self, frame: &ClientFrame) -> anyhow::Result<()> {
+        send(&mut self.stream, frame).await
     }
 
     /// Calls a method and waits for its answer. Other frames that come meanwhile are let go.

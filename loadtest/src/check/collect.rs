@@ -1,19 +1,22 @@
-//! What stands in the accounts when everybody has stopped.
+//! What stands in the accounts when everybody has stopped, and how long every stream is.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Context;
+use protocol::frame::{ServerFrame, StreamName, Subscription};
 use protocol::http::account::BalanceResponse;
 use protocol::http::hold::{Hold, HoldStatus};
 use protocol::http::page::Items;
 use protocol::http::transaction::{Transaction, TransactionStatus, TransactionsResponse};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::history::{Balance, Entry, HoldSeen, PersonSeen};
+use super::history::{Balance, Entry, History, HoldSeen, PersonSeen, Stream};
 use super::worker::PATIENCE;
 use super::world::World;
 use crate::http::Client;
 use crate::person::Person;
+use crate::socket::{Socket, hello};
 
 /// How long to wait between two looks.
 const LOOK: Duration = Duration::from_millis(200);
@@ -52,6 +55,23 @@ pub(crate) async fn collect(
         }
         return Ok(seen);
     }
+}
+
+/// How long every stream is, now that nothing new happens.
+pub(crate) async fn heads(world: &World, people: &[Person], history: &History) -> anyhow::Result<HashMap<Stream, u64>> {
+    let mut heads = HashMap::new();
+    for (number, (person, seen)) in people.iter().zip(&history.people).enumerate() {
+        heads.insert(Stream::Account(number), seen.balance.offset);
+        let subscription = Subscription { stream: StreamName::User, after: None, last: None };
+        let mut socket = Socket::open(&world.target, hello(&person.token, None, vec![subscription])).await?;
+        let next = timeout(PATIENCE, socket.next()).await.context("no answer in time")?;
+        match next.map_err(|ended| anyhow::anyhow!("{ended}"))? {
+            ServerFrame::Subscribed(subscribed) => heads.insert(Stream::User(number), subscribed.head),
+            other => anyhow::bail!("{other:?} where `subscribed` is due"),
+        };
+    }
+    heads.extend(history.rooms.iter().enumerate().map(|(number, room)| (Stream::Room(number), room.head)));
+    Ok(heads)
 }
 
 async fn read(client: &mut Client, person: &Person) -> anyhow::Result<PersonSeen> {

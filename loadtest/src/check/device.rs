@@ -1,20 +1,23 @@
-//! A device that follows its person's account, goes away and comes back.
+//! A device that follows its person's account, notices and rooms; goes away, comes back, and answers as it likes.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
+mod following;
+mod habit;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::event::{EventName, TransactionNew};
-use protocol::frame::server::{Message, Subscribed};
-use protocol::frame::{Place, ServerFrame, StreamName, Subscription};
-use protocol::json::Json;
+use protocol::code::Code;
+use protocol::frame::client::{ClientFrame, Ping};
+use protocol::frame::{ServerFrame, StreamName};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::history::{Connection, Device, Heard, MessageSeen};
+use self::following::Following;
+use self::habit::Habit;
+use super::history::{Device, Step, Stream};
 use super::world::World;
 use crate::http::Client;
 use crate::person::Person;
@@ -22,212 +25,271 @@ use crate::socket::{Ended, Socket, hello};
 
 /// How long a device that has nothing to hear waits before it looks whether the run is over.
 const LOOK: Duration = Duration::from_millis(200);
-/// How long the subscription's answer may take.
-const SUBSCRIBE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the answer to a sign-in may take.
+const SIGN_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a device that answers nothing waits to be closed: longer than any class's patience is by default.
+const SILENCE_MAX: Duration = Duration::from_mins(3);
 /// The most things that one device remembers; it leaves when it has heard so many.
 const HEARD_MAX: usize = 200_000;
 
-/// The offset each person's device must have heard, once it is known; the devices then end.
-pub(crate) type Heads = watch::Receiver<Option<Arc<[u64]>>>;
+/// How far the run is.
+#[derive(Clone)]
+pub(crate) enum Phase {
+    /// Everybody works.
+    Working,
+    /// Nothing new happens; these are the lengths of all streams. Devices answer all they get.
+    Settling(Arc<HashMap<Stream, u64>>),
+    /// No dead letter is open. Devices leave when the server knows that they are at the end.
+    Ending(Arc<HashMap<Stream, u64>>),
+}
+
+/// How far the run is, as it is told.
+pub(crate) type Phases = watch::Receiver<Phase>;
+
+/// What a device is like.
+pub(crate) struct Plan {
+    /// Whose it is.
+    pub(crate) who: usize,
+    /// Its number among all devices.
+    pub(crate) number: usize,
+    /// The seed of its choices.
+    pub(crate) seed: u64,
+    /// Whether it refuses messages, and leaves some: only where somebody redrives what becomes of them.
+    pub(crate) may_refuse: bool,
+    /// How long it may take to be at the end when all has stopped.
+    pub(crate) patience: Duration,
+}
 
 /// A device at work.
 pub(crate) struct Follower {
     world: Arc<World>,
     person: Person,
+    plan: Plan,
     rng: StdRng,
-    heads: Heads,
-    device: Device,
-    /// Everything up to here is heard, or said to be missing.
-    place: Option<Place>,
-    acknowledged: u64,
+    phases: Phases,
+    name: String,
+    followings: Vec<Following>,
     heard: usize,
-    deadline: Duration,
+    asked: u64,
 }
 
 impl Follower {
-    /// Device `number` of person `who`.
-    pub(crate) fn new(
-        world: Arc<World>,
-        who: usize,
-        number: usize,
-        person: Person,
-        seed: u64,
-        heads: Heads,
-        deadline: Duration,
-    ) -> Self {
-        let name = format!("{}-{who}-{number}", world.run);
-        let mixed = seed.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add((who * 16 + number) as u64);
-        let device = Device { person: who, name, connections: Vec::new(), finished: false };
-        let rng = StdRng::seed_from_u64(mixed);
-        Self { world, person, rng, heads, device, place: None, acknowledged: 0, heard: 0, deadline }
+    /// A device as planned.
+    pub(crate) fn new(world: Arc<World>, person: Person, plan: Plan, phases: Phases) -> Self {
+        let name = format!("{}-{}-{}", world.run, plan.who, plan.number);
+        let rng = StdRng::seed_from_u64(plan.seed.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(plan.number as u64));
+        let own = [(Stream::Account(plan.who), StreamName::Account), (Stream::User(plan.who), StreamName::User)];
+        let rooms = world.rooms_of(plan.who).map(|(number, id)| (Stream::Room(number), StreamName::Room(id.into())));
+        let followings = own.into_iter().chain(rooms);
+        let followings = followings
+            .map(|(stream, followed)| Following::new(plan.who, &name, plan.number, stream, followed))
+            .collect();
+        Self { world, person, plan, rng, phases, name, followings, heard: 0, asked: 0 }
     }
 
-    /// Follows until it has heard everything, or until it should have.
-    pub(crate) async fn follow(mut self) -> Device {
-        let mut ended_at = None;
-        while !self.is_done() && self.heard < HEARD_MAX {
-            if self.heads.borrow().is_some() {
-                let since = *ended_at.get_or_insert_with(tokio::time::Instant::now);
-                if since.elapsed() > self.deadline {
+    /// Follows until it is at the end, or until it should be. Answers what it heard of each stream.
+    pub(crate) async fn follow(mut self) -> Vec<Device> {
+        let mut ending_since = None;
+        let mut is_done = false;
+        while !is_done && self.heard < HEARD_MAX {
+            if matches!(*self.phases.borrow(), Phase::Ending(_)) {
+                let since = *ending_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > self.plan.patience {
                     break;
                 }
             }
-            if self.connect().await.is_err() {
+            if let Ok(done) = self.connect().await {
+                is_done = done;
+            } else {
                 // The server is away, or the token has ended.
                 sleep(Duration::from_millis(self.rng.random_range(20..200))).await;
-                let mut client = Client::new(self.world.target.clone(), SUBSCRIBE_PATIENCE);
+                let mut client = Client::new(self.world.target.clone(), SIGN_PATIENCE);
                 _ = self.person.sign_in(&mut client).await;
             }
             sleep(Duration::from_millis(self.rng.random_range(0..100))).await;
         }
-        // One that left early owes nothing; one that stayed must have heard all.
-        self.device.finished = self.heard < HEARD_MAX && !self.device.connections.is_empty();
-        self.device
+        // One that left early owes nothing; one that stayed must be at the end.
+        let finished = self.heard < HEARD_MAX;
+        self.followings.into_iter().map(|following| Device { finished, ..following.device }).collect()
     }
 
-    fn head(&self) -> Option<u64> {
-        self.heads.borrow().as_ref().and_then(|heads| heads.get(self.device.person).copied())
-    }
-
-    fn is_done(&self) -> bool {
-        let place = self.place.as_ref().map(|place| place.offset);
-        self.head().is_some_and(|head| place.is_some_and(|place| place >= head))
-    }
-
-    /// One connection: from the place it holds, or from what the server remembers.
-    async fn connect(&mut self) -> anyhow::Result<()> {
-        let after = if self.rng.random_bool(0.5) { self.place.clone() } else { None };
-        let subscription = Subscription { stream: StreamName::Account, after: after.clone(), last: None };
-        let said = hello(&self.person.token, Some(&self.device.name), vec![subscription]);
-        let mut socket = Socket::open(&self.world.live, said).await?;
-        let subscribed = match timeout(SUBSCRIBE_PATIENCE, socket.next()).await {
-            Ok(Ok(ServerFrame::Subscribed(subscribed))) => subscribed,
-            Ok(Ok(other)) => {
-                self.world.foreign(format!("{other:?} where `subscribed` is due"));
-                anyhow::bail!("not subscribed");
-            }
-            Ok(Err(ended)) => return self.ended(&ended),
-            Err(_) => anyhow::bail!("not subscribed in time"),
-        };
-        let Subscribed { epoch, from, .. } = subscribed;
-        self.device.connections.push(Connection {
-            after: after.map(|after| after.offset),
-            acknowledged: self.acknowledged,
-            from,
-            heard: Vec::new(),
-        });
-        if self.place.is_none() {
-            // Where a device begins is its place from then on, acknowledged or not.
-            self.acknowledged = from;
+    fn heads(&self) -> Option<Arc<HashMap<Stream, u64>>> {
+        match &*self.phases.borrow() {
+            Phase::Working => None,
+            Phase::Settling(heads) | Phase::Ending(heads) => Some(Arc::clone(heads)),
         }
-        self.place = Some(Place { epoch, offset: from });
-        self.listen(socket).await
     }
 
-    /// Hears and acknowledges until the device leaves, or the connection ends.
-    async fn listen(&mut self, mut socket: Socket) -> anyhow::Result<()> {
-        let stays = self.rng.random_range(5..300);
-        let mut waits = 0;
-        for _ in 0..stays {
+    fn is_ending(&self) -> bool {
+        matches!(*self.phases.borrow(), Phase::Ending(_))
+    }
+
+    /// Whether this holds of every stream and its length.
+    fn all(&self, holds: impl Fn(&Following, u64) -> bool) -> bool {
+        let Some(heads) = self.heads() else { return false };
+        self.followings.iter().all(|it| holds(it, heads.get(&it.device.stream).copied().unwrap_or(0)))
+    }
+
+    /// One connection: from the place it holds, or from what the server remembers. `true` if the server remembers the
+    /// end of everything.
+    async fn connect(&mut self) -> anyhow::Result<bool> {
+        let works = self.heads().is_none();
+        let (ends, direct) = (self.is_ending(), !works || self.rng.random_bool(0.3));
+        let mut subscriptions = Vec::new();
+        for following in &mut self.followings {
+            let last = (works && self.rng.random_bool(0.04)).then(|| self.rng.random_range(0..40));
+            subscriptions.push(following.ask(!ends && self.rng.random_bool(0.2), last));
+        }
+        // The wire knows only so many in one hello; nobody here is in so many rooms.
+        let said = hello(&self.person.token, Some(&self.name), subscriptions);
+        let target = if direct { &self.world.target } else { &self.world.live };
+        let mut socket = Socket::open(target, said).await?;
+        let habit = if works { Habit::draw(&mut self.rng, self.plan.may_refuse) } else { Habit::Prompt };
+        // Nobody is called silent whose words a proxy may keep.
+        let habit = if habit == Habit::Silent && !direct { Habit::Slow } else { habit };
+        // What is said twice by a proxy is not late, but wrong.
+        let is_late = direct && works && self.rng.random_bool(0.3);
+        self.listen(&mut socket, habit, is_late).await?;
+        let done = ends && self.all(|it, head| it.remembered().is_some_and(|place| place >= head));
+        // Half of them say goodbye; the others are simply gone.
+        if !works || self.rng.random_bool(0.5) {
+            socket.close().await;
+        }
+        Ok(done)
+    }
+
+    /// Hears and answers until the device leaves, or the connection ends.
+    async fn listen(&mut self, socket: &mut Socket, habit: Habit, is_late: bool) -> anyhow::Result<()> {
+        let stays = self.rng.random_range(5..400);
+        let (mut left, mut is_late, mut silent_since) = (stays, is_late, None);
+        loop {
             let frame = match timeout(LOOK, socket.next()).await {
-                Ok(Ok(frame)) => frame,
-                Ok(Err(ended)) => return self.ended(&ended),
-                Err(_) if self.head().is_some() && (self.is_done() || waits > 50) => break,
-                Err(_) => {
-                    waits += 1;
-                    // What is left unacknowledged for long comes again, and in the end the session ends.
-                    self.acknowledge(&mut socket).await?;
-                    continue;
-                }
+                Ok(Ok(frame)) => Some(frame),
+                Ok(Err(ended)) => return self.ended(&ended, habit),
+                Err(_) => None,
             };
             match frame {
-                ServerFrame::Message(message) => self.heard(&message),
-                ServerFrame::Gap(gap) => {
-                    self.note(Heard::Gap { from: gap.from, to: gap.to, reason: gap.reason });
-                    self.reached(gap.to);
-                }
-                ServerFrame::Drain(_) => break,
-                ServerFrame::Error(error) => {
-                    self.world.foreign(format!("a device got {error:?}"));
-                    break;
-                }
-                _ => {}
+                None | Some(ServerFrame::Welcome(_)) => {}
+                Some(ServerFrame::Drain(_)) => return Ok(()),
+                Some(frame) => self.take(frame)?,
             }
-            if self.rng.random_bool(0.4) {
-                self.acknowledge(&mut socket).await?;
+            let is_live = self.followings.iter().all(Following::is_live);
+            if is_live && std::mem::take(&mut is_late) {
+                self.say_late(socket).await?;
+            }
+            // It turns prompt when all has stopped.
+            let settles = self.heads().is_some();
+            match if settles { Habit::Prompt } else { habit } {
+                Habit::Silent => {
+                    let mut waiting = self.followings.iter_mut().filter(|it| it.open().len() > 0).peekable();
+                    if waiting.peek().is_some() && silent_since.get_or_insert_with(Instant::now).elapsed() > SILENCE_MAX
+                    {
+                        waiting.for_each(Following::overstays);
+                        return Ok(());
+                    }
+                    // It waits to be closed.
+                    continue;
+                }
+                Habit::Slow if self.rng.random_bool(0.02) => {
+                    sleep(Duration::from_millis(self.rng.random_range(300..1500))).await;
+                }
+                habit => {
+                    for following in &mut self.followings {
+                        if let Some(said) = habit.answer(following, &mut self.rng) {
+                            socket.say(&said).await?;
+                        }
+                    }
+                }
+            }
+            left -= 1;
+            if settles {
+                let is_heard = is_live && self.all(|it, head| it.heard() >= head && it.is_answered());
+                if self.is_ending() && is_heard {
+                    return self.ask(socket).await;
+                }
+            } else if left <= 0 {
+                return Ok(());
             }
         }
-        if self.rng.random_bool(0.5) || self.head().is_some() {
-            self.acknowledge(&mut socket).await?;
-        }
-        // Half of them say goodbye; the others are simply gone.
-        if self.rng.random_bool(0.5) {
-            socket.close().await;
+    }
+
+    /// Takes a frame of the server.
+    fn take(&mut self, frame: ServerFrame) -> anyhow::Result<()> {
+        let name = match &frame {
+            ServerFrame::Subscribed(it) => Some(&it.stream),
+            ServerFrame::Message(it) => Some(&it.stream),
+            ServerFrame::Gap(it) => Some(&it.stream),
+            _ => None,
+        };
+        let following = name.and_then(|name| self.followings.iter_mut().find(|it| it.name == *name));
+        match (frame, following) {
+            (ServerFrame::Subscribed(subscribed), Some(following)) if !following.is_live() => {
+                following.subscribed(&subscribed);
+            }
+            (ServerFrame::Message(message), Some(following)) if following.is_live() => {
+                self.heard += 1;
+                following.message(&message, &self.world);
+            }
+            (ServerFrame::Gap(gap), Some(following)) if following.is_live() => following.gap(&gap),
+            (ServerFrame::Pong(pong), _) => {
+                if let Some(number) = pong.id.and_then(|id| id.parse().ok()) {
+                    self.followings.iter_mut().for_each(|it| it.note(Step::Answered(number)));
+                }
+            }
+            (ServerFrame::Expiring(_) | ServerFrame::Signal(_) | ServerFrame::Presence(_), _) => {}
+            (ServerFrame::Error(error), _) if error.code == Code::Busy => anyhow::bail!("the server is busy"),
+            (frame, _) => {
+                self.world.foreign(format!("device {} got {frame:?}", self.name));
+                anyhow::bail!("not of the protocol");
+            }
         }
         Ok(())
     }
 
-    fn heard(&mut self, message: &Message) {
-        let entry = match (message.event, message.data.read::<TransactionNew>()) {
-            (EventName::TransactionNew, Ok(new)) => {
-                let transaction = &new.transaction;
-                if transaction.offset != message.offset {
-                    let (offset, inside) = (message.offset, transaction.offset);
-                    self.world.foreign(format!("a message of offset {offset} with an entry of offset {inside}"));
+    /// Acknowledges what earlier connections heard, or nobody.
+    async fn say_late(&mut self, socket: &mut Socket) -> anyhow::Result<()> {
+        let beyond = if self.rng.random_bool(0.3) { 1_000 } else { 0 };
+        for following in &mut self.followings {
+            if let Some(said) = following.ack_late(beyond) {
+                socket.say(&said).await?;
+            }
+        }
+        self.ask(socket).await
+    }
+
+    /// Asks for a sign of life, which tells that all before it was taken in.
+    async fn asks(&mut self, socket: &mut Socket) -> anyhow::Result<()> {
+        self.asked += 1;
+        let asked = self.asked;
+        self.followings.iter_mut().for_each(|it| it.note(Step::Asked(asked)));
+        socket.say(&ClientFrame::Ping(Ping { id: Some(asked.to_string().into()) })).await
+    }
+
+    /// Waits until the server has taken in all that was said.
+    async fn ask(&mut self, socket: &mut Socket) -> anyhow::Result<()> {
+        self.asks(socket).await?;
+        loop {
+            match timeout(SIGN_PATIENCE, socket.next()).await {
+                Ok(Ok(frame)) => {
+                    let answers = matches!(frame, ServerFrame::Pong(_));
+                    self.take(frame)?;
+                    if answers {
+                        return Ok(());
+                    }
                 }
-                Some((transaction.id.0, transaction.amount_minor.get(), transaction.balance_after_minor.get()))
+                Ok(Err(ended)) => return self.ended(&ended, Habit::Prompt),
+                Err(_) => anyhow::bail!("no answer in time"),
             }
-            (EventName::TransactionNew, Err(error)) => {
-                self.world.foreign(format!("transaction:new: {error}: {}", message.data.get()));
-                None
-            }
-            _ => None,
-        };
-        self.world.told(self.device.person, message.offset);
-        self.note(Heard::Message(MessageSeen {
-            offset: message.offset,
-            id: message.id.clone(),
-            event: message.event,
-            attempt: message.attempt.unwrap_or(1),
-            data: digest(&message.data),
-            entry,
-        }));
-        self.reached(message.offset);
-    }
-
-    fn note(&mut self, heard: Heard) {
-        self.heard += 1;
-        if let Some(connection) = self.device.connections.last_mut() {
-            connection.heard.push(heard);
         }
     }
 
-    /// What comes next is due after this offset. What was skipped is the judge's to find.
-    fn reached(&mut self, offset: u64) {
-        if let Some(place) = &mut self.place {
-            place.offset = place.offset.max(offset);
+    fn ended(&mut self, ended: &Ended, habit: Habit) -> anyhow::Result<()> {
+        if habit == Habit::Silent && matches!(ended, Ended::Closed(4408)) {
+            self.world.silenced();
         }
-    }
-
-    async fn acknowledge(&mut self, socket: &mut Socket) -> anyhow::Result<()> {
-        let Some(upto) = self.place.as_ref().map(|place| place.offset) else { return Ok(()) };
-        // Before it is sent: the server may have it even if sending fails.
-        self.acknowledged = self.acknowledged.max(upto);
-        socket.ack(StreamName::Account, upto).await
-    }
-
-    fn ended(&mut self, ended: &Ended) -> anyhow::Result<()> {
         if !ended.may_reconnect() && !matches!(ended, Ended::Closed(4401)) {
-            self.world.foreign(format!("device {}: {ended}", self.device.name));
+            self.world.foreign(format!("device {}: {ended}", self.name));
         }
         anyhow::bail!("{ended}")
     }
-}
-
-/// A digest of a JSON value, whatever the order of its fields.
-fn digest(data: &Json) -> u64 {
-    let value: Result<serde_json::Value, _> = data.read();
-    let mut hasher = DefaultHasher::new();
-    value.map_or_else(|_| data.get().to_owned(), |value| value.to_string()).hash(&mut hasher);
-    hasher.finish()
 }

@@ -16,7 +16,8 @@ use crate::http::{Client, Target};
 use crate::person::Person;
 use crate::process;
 
-/// Who may freeze people.
+/// Who may freeze people, and redrive dead letters.
+#[derive(Clone)]
 pub(crate) struct Administrator {
     token: String,
     /// Who signs in again when the token ends; of a token alone nobody is known.
@@ -38,8 +39,13 @@ impl Administrator {
         Ok(Self { token: person.token.clone(), person: Some(person) })
     }
 
+    /// The access token.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     /// Gets a new token, if it can.
-    async fn sign_in(&mut self, client: &mut Client) -> bool {
+    pub(crate) async fn sign_in(&mut self, client: &mut Client) -> bool {
         let Some(person) = &mut self.person else { return false };
         // A node that is down is asked again with the old token, and says so again.
         if person.sign_in(client).await.is_ok() {

@@ -3,13 +3,17 @@
 //! Plain data, so that the [judge](super::judge) is a function of it and can be tried with histories
 //! that have a fault planted. Times are microseconds since the start of the run.
 
-use std::collections::HashSet;
+pub(crate) mod delivery;
+pub(crate) mod rooms;
 
-use protocol::event::EventName;
-use protocol::frame::GapReason;
+use std::collections::{HashMap, HashSet};
+
 use protocol::http::hold::HoldStatus;
 use protocol::http::transaction::{Direction, TransactionKind, TransactionStatus};
 use uuid::Uuid;
+
+pub(crate) use self::delivery::{Connection, Device, LetterSeen, MessageSeen, Step, Stream, refusal, refused_by};
+pub(crate) use self::rooms::{Act, Look, RoomEventSeen, RoomSeen, Said, Shows, Talk, Talked, Visit, What};
 
 /// Everything that was seen.
 #[derive(Clone, Debug, Default)]
@@ -18,8 +22,20 @@ pub(crate) struct History {
     pub(crate) people: Vec<PersonSeen>,
     /// The operations, in no order.
     pub(crate) operations: Vec<Operation>,
-    /// The devices.
+    /// The devices, once for each stream that they follow.
     pub(crate) devices: Vec<Device>,
+    /// How long each stream was when everybody had stopped.
+    pub(crate) heads: HashMap<Stream, u64>,
+    /// The rooms, by number.
+    pub(crate) rooms: Vec<RoomSeen>,
+    /// What was done in rooms, in no order.
+    pub(crate) talks: Vec<Talk>,
+    /// What people saw of what they had changed in rooms.
+    pub(crate) looks: Vec<Look>,
+    /// People who came to a room and left it.
+    pub(crate) visits: Vec<Visit>,
+    /// All dead letters of these people; nothing if nobody could read them.
+    pub(crate) letters: Option<Vec<LetterSeen>>,
     /// Holds that were made to run out before the end.
     pub(crate) short_holds: HashSet<Uuid>,
     /// Answers and frames that are not of the protocol.
@@ -190,63 +206,4 @@ impl Acknowledged {
         }
         self.id == other.id && same(self.entry, other.entry) && same(self.balance, other.balance)
     }
-}
-
-/// A device that follows one person's account over many connections.
-#[derive(Clone, Debug)]
-pub(crate) struct Device {
-    /// Whose.
-    pub(crate) person: usize,
-    /// Its name.
-    pub(crate) name: String,
-    /// Its connections, in order.
-    pub(crate) connections: Vec<Connection>,
-    /// Whether it was still there at the end and so must have heard everything.
-    pub(crate) finished: bool,
-}
-
-/// One connection of a device.
-#[derive(Clone, Debug)]
-pub(crate) struct Connection {
-    /// The offset that it asked to go on after; without one the server was to remember.
-    pub(crate) after: Option<u64>,
-    /// The highest offset that the device had acknowledged before, on any connection.
-    pub(crate) acknowledged: u64,
-    /// What `subscribed` said.
-    pub(crate) from: u64,
-    /// What came, in order.
-    pub(crate) heard: Vec<Heard>,
-}
-
-/// Something that came on a stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
-    /// A message.
-    Message(MessageSeen),
-    /// Offsets that will not come.
-    Gap {
-        /// The first of them.
-        from: u64,
-        /// The last of them.
-        to: u64,
-        /// Why.
-        reason: GapReason,
-    },
-}
-
-/// A message, without its text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct MessageSeen {
-    /// Its number in the stream.
-    pub(crate) offset: u64,
-    /// Its id.
-    pub(crate) id: Box<str>,
-    /// What happened.
-    pub(crate) event: EventName,
-    /// Which try it is.
-    pub(crate) attempt: u32,
-    /// A digest of its data.
-    pub(crate) data: u64,
-    /// For a new entry: the transfer, the amount and the balance after it.
-    pub(crate) entry: Option<(Uuid, i64, i64)>,
 }

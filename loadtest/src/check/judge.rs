@@ -5,6 +5,10 @@
 mod accounts;
 mod effects;
 mod holds;
+mod letters;
+mod places;
+mod rooms;
+mod story;
 mod streams;
 
 use std::collections::BTreeMap;
@@ -51,6 +55,26 @@ pub(crate) enum Promise {
     SameMessage,
     /// A message says what the statement says.
     MessageTrue,
+    /// A device goes on where it was: nothing lies behind its place that it is not done with.
+    NothingForgotten,
+    /// Who acknowledges nothing is closed.
+    SilentClosed,
+    /// A dead letter tells of what was refused or left, in the words of who did.
+    LetterTrue,
+    /// A dead letter ends when what it tells of is applied.
+    LetterResolved,
+    /// The events of a room are numbered densely.
+    RoomDense,
+    /// What was said is there once, where the answer says.
+    SaidOnce,
+    /// What nobody said is not there.
+    SaidUnasked,
+    /// Messages stand in the order in which they were said.
+    SaidInOrder,
+    /// A message reads as its last change left it.
+    ReadsAsLeft,
+    /// Nothing of a room is heard by who is not in it.
+    RoomPrivate,
     /// What is answered and sent is of the protocol.
     Understood,
 }
@@ -97,6 +121,9 @@ pub(crate) fn judge(history: &History) -> Verdict {
     effects::judge(history, &mut verdict);
     holds::judge(history, &mut verdict);
     streams::judge(history, &mut verdict);
+    places::judge(history, &mut verdict);
+    letters::judge(history, &mut verdict);
+    rooms::judge(history, &mut verdict);
     for what in &history.foreign {
         verdict.fault(Promise::Understood, what.as_str());
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::history::{Heard, History, Kind, Outcome};
+use super::history::{Act, History, Kind, Outcome, Step, Talked};
 use super::judge::{Promise, Verdict};
 use super::world::World;
 use crate::proxy::Made;
@@ -63,6 +63,14 @@ pub(crate) struct Report {
     messages: usize,
     repeated_messages: usize,
     gaps: usize,
+    acknowledgements: usize,
+    refusals: usize,
+    closed_as_silent: u64,
+    rooms: usize,
+    events_of_rooms: usize,
+    looks: usize,
+    visits: usize,
+    dead_letters: Option<usize>,
     ready_after_ms_max: u128,
     stop_error: Option<String>,
     counts: BTreeMap<Promise, usize>,
@@ -81,15 +89,24 @@ impl Report {
                     count.acknowledged += 1;
                     replays += answers.len().saturating_sub(1) as u64;
                 }
-                Outcome::Refused(code) => {
-                    count.refused += 1;
-                    *count.refusals.entry(code.clone()).or_default() += 1;
-                }
+                Outcome::Refused(code) => count.refuse(code),
                 Outcome::Unknown => count.unknown += 1,
             }
         }
         let connections: Vec<_> = history.devices.iter().flat_map(|device| &device.connections).collect();
-        let heard = || connections.iter().flat_map(|connection| &connection.heard);
+        let steps = || connections.iter().flat_map(|connection| &connection.steps);
+        let count = |of: fn(&Step) -> bool| steps().filter(|step| of(step)).count();
+        for talk in &history.talks {
+            let count = operations.entry(act(talk.act)).or_default();
+            match &talk.outcome {
+                Talked::Done(offsets) => {
+                    count.acknowledged += 1;
+                    replays += offsets.len().saturating_sub(1) as u64;
+                }
+                Talked::Refused(code) => count.refuse(code),
+                Talked::Unknown => count.unknown += 1,
+            }
+        }
         Self {
             operations,
             retries: world.retries.load(Ordering::Relaxed),
@@ -97,11 +114,17 @@ impl Report {
             reads: history.people.iter().map(|person| person.reads.len() + person.glances.len()).sum(),
             entries: history.people.iter().map(|person| person.statement.len()).sum(),
             connections: connections.len(),
-            messages: heard().filter(|heard| matches!(heard, Heard::Message(_))).count(),
-            repeated_messages: heard()
-                .filter(|it| matches!(it, Heard::Message(message) if message.attempt > 1))
-                .count(),
-            gaps: heard().filter(|heard| matches!(heard, Heard::Gap { .. })).count(),
+            messages: count(|step| matches!(step, Step::Message(_))),
+            repeated_messages: count(|step| matches!(step, Step::Message(message) if message.attempt > 1)),
+            gaps: count(|step| matches!(step, Step::Gap { .. })),
+            acknowledgements: count(|step| matches!(step, Step::Acked { .. })),
+            refusals: count(|step| matches!(step, Step::Refused { .. })),
+            closed_as_silent: world.silenced.load(Ordering::Relaxed),
+            rooms: history.rooms.len(),
+            events_of_rooms: history.rooms.iter().map(|room| room.events.len()).sum(),
+            looks: history.looks.len(),
+            visits: history.visits.len(),
+            dead_letters: history.letters.as_ref().map(Vec::len),
             ready_after_ms_max: run.restarts.iter().map(Duration::as_millis).max().unwrap_or(0),
             stop_error: run.stopped.as_ref().and_then(|stopped| stopped.as_ref().err().cloned()),
             counts: verdict.counts,
@@ -127,21 +150,30 @@ impl Report {
             println!("not checked: WebSockets (--no-websocket)");
         }
         if !freezes {
-            println!("not checked: freezes (no --grant)");
+            println!("not checked: freezes, refusals and dead letters (no --grant)");
         }
         if let Some(made) = proxied {
             let made: Vec<String> = made.iter().map(|(fault, count)| format!("{fault} {count}")).collect();
-            println!("connections of devices through the proxy: {}", made.join(", "));
+            println!("connections through the proxy: {}", made.join(", "));
         }
-        println!("{:>12} {:>12} {:>9} {:>8}  refused as", "operation", "acknowledged", "refused", "unknown");
+        println!("{:>13} {:>12} {:>9} {:>8}  refused as", "operation", "acknowledged", "refused", "unknown");
         for (name, count) in &self.operations {
             let refusals: Vec<String> = count.refusals.iter().map(|(code, count)| format!("{code} {count}")).collect();
             let Count { acknowledged, refused, unknown, .. } = count;
-            println!("{name:>12} {acknowledged:>12} {refused:>9} {unknown:>8}  {}", refusals.join(", "));
+            println!("{name:>13} {acknowledged:>12} {refused:>9} {unknown:>8}  {}", refusals.join(", "));
         }
         println!("{} sent again for want of an answer, {} replays compared", self.retries, self.replays);
         println!("{} entries, {} reads, {} connections of devices", self.entries, self.reads, self.connections);
+        println!(
+            "{} events in {} rooms, {} looks, {} visits",
+            self.events_of_rooms, self.rooms, self.looks, self.visits
+        );
         println!("{} messages, {} of them repeated, {} gaps", self.messages, self.repeated_messages, self.gaps);
+        let letters = self.dead_letters.map_or_else(|| "unknown".to_owned(), |count| count.to_string());
+        println!(
+            "{} acknowledgements, {} refusals, {} closed as silent, dead letters: {letters}",
+            self.acknowledgements, self.refusals, self.closed_as_silent
+        );
         if let Some(Ok(took)) = stopped {
             println!("stopped in {} ms", took.as_millis());
         }
@@ -155,6 +187,22 @@ impl Report {
             println!("{count} faults: {promise:?}");
         }
         println!("{}", if self.passed() { "every promise was kept" } else { "FAILED" });
+    }
+}
+
+impl Count {
+    fn refuse(&mut self, code: &str) {
+        self.refused += 1;
+        *self.refusals.entry(code.to_owned()).or_default() += 1;
+    }
+}
+
+fn act(act: Act) -> &'static str {
+    match act {
+        Act::Publish => "say",
+        Act::Misuse => "say otherwise",
+        Act::Edit { .. } => "edit",
+        Act::Delete { .. } => "delete",
     }
 }
 

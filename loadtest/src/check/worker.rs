@@ -156,6 +156,8 @@ impl Worker {
         let mut twice = self.rng.random_bool(0.03);
         let repeats = if self.rng.random_bool(0.05) { self.rng.random_range(1..3) } else { 0 };
         loop {
+            let was_done = !answers.is_empty();
+            let (mut refused, mut is_open) = (None, false);
             for attempt in self.attempts(command, std::mem::take(&mut twice)).await {
                 match attempt {
                     Attempt::Done { answer, replayed } => {
@@ -165,18 +167,28 @@ impl Worker {
                             self.world.foreign(format!("{}: two answers say that they are the first", command.tag));
                         }
                     }
-                    Attempt::Refused(code) if answers.is_empty() => return Outcome::Refused(code),
-                    Attempt::Refused(code) => {
+                    Attempt::Refused(code) if was_done => {
                         self.world.foreign(format!("{} was done, then refused with {code}", command.tag));
                         return Outcome::Acknowledged(answers);
                     }
-                    Attempt::SignIn => _ = self.person.sign_in(&mut self.client).await,
-                    Attempt::Again(after) => wait = after.unwrap_or(wait).min(BACKOFF_MAX),
+                    Attempt::Refused(code) => refused = Some(code),
+                    Attempt::SignIn => {
+                        is_open = true;
+                        _ = self.person.sign_in(&mut self.client).await;
+                    }
+                    Attempt::Again(after) => {
+                        is_open = true;
+                        wait = after.unwrap_or(wait).min(BACKOFF_MAX);
+                    }
                     Attempt::Foreign(what) => {
                         self.world.foreign(what);
                         return Outcome::Unknown;
                     }
                 }
+            }
+            // Of two at the same time one may be refused and the other not: what refuses may end between them.
+            if let Some(code) = refused.filter(|_| answers.is_empty() && !is_open) {
+                return Outcome::Refused(code);
             }
             if answers.len() > repeats || (self.world.given_up() && !answers.is_empty()) {
                 return Outcome::Acknowledged(answers);

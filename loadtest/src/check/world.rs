@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use protocol::http::user::Party;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use uuid::Uuid;
 
+use super::rooms::RoomPlan;
 use crate::http::Target;
+use crate::person::Person;
 
 /// The most open holds and refundable transfers that are remembered; older ones are let be.
 const POOL_MAX: usize = 1_000;
@@ -26,6 +29,10 @@ pub(crate) struct World {
     pub(crate) run: String,
     /// The people's handles, by number.
     pub(crate) handles: Vec<String>,
+    /// The rooms, by number.
+    pub(crate) rooms: Vec<RoomPlan>,
+    /// How many devices were closed for their silence.
+    pub(crate) silenced: AtomicU64,
     /// The start of the run; times in the history count from here.
     pub(crate) start: Instant,
     /// How many operations may still be made.
@@ -75,12 +82,22 @@ pub(crate) struct Refundable {
 }
 
 impl World {
-    /// A world of people with these handles.
-    pub(crate) fn new(target: Target, live: Target, run: String, handles: Vec<String>, budget: usize) -> Self {
+    /// A world of these people and rooms.
+    pub(crate) fn new(
+        target: Target,
+        live: Target,
+        run: String,
+        people: &[Person],
+        rooms: Vec<RoomPlan>,
+        budget: usize,
+    ) -> Self {
+        let handles: Vec<String> = people.iter().map(|person| person.handle.clone()).collect();
         Self {
             target,
             live,
             run,
+            rooms,
+            silenced: AtomicU64::new(0),
             known: handles.iter().map(|_| AtomicU64::new(0)).collect(),
             handles,
             start: Instant::now(),
@@ -132,6 +149,23 @@ impl World {
     /// The highest offset that the person was told of.
     pub(crate) fn known(&self, person: usize) -> u64 {
         self.known.get(person).map_or(0, |known| known.load(Ordering::Acquire))
+    }
+
+    /// The rooms that the person is in from beginning to end: number and id.
+    pub(crate) fn rooms_of(&self, person: usize) -> impl Iterator<Item = (usize, String)> + '_ {
+        let rooms = self.rooms.iter().enumerate().filter(move |(_, room)| room.members.contains(&person));
+        rooms.map(|(number, room)| (number, room.id.to_string()))
+    }
+
+    /// The number of somebody, as others see them.
+    pub(crate) fn person_of(&self, party: &Party) -> Option<usize> {
+        let handle = party.quickpe_id?.to_string();
+        self.handles.iter().position(|known| *known == handle)
+    }
+
+    /// A device was closed for its silence.
+    pub(crate) fn silenced(&self) {
+        self.silenced.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Something came that is not of the protocol.

@@ -14,6 +14,9 @@ use super::member::{Member, Step};
 use crate::clock;
 use crate::line::{Came, Ended, Glance, Line, Way, number_after, open};
 
+/// Messages of talk that are acknowledged at a time, when they come that fast.
+const TALK_ACKED_PER: u64 = 32;
+
 /// The smallest wait before a session that was refused tries again.
 const BACKOFF: Duration = Duration::from_millis(10);
 /// The largest.
@@ -159,10 +162,9 @@ impl Crowd {
                 self.meter.count("caught up");
                 self.is_through();
             }
-            if let Some(upto) = member.to_acknowledge()
-                && let Err(ended) =
-                    line.send(&format!(r#"{{"type":"ack","stream":"{}","upto":{upto}}}"#, self.stream(member)))
-            {
+            // Of talk the protocol asks for no more; what is left is acknowledged each second, for all.
+            let at_least = if self.stream(member).starts_with("room:") { TALK_ACKED_PER } else { 1 };
+            if let Err(ended) = self.acknowledge(member, line, at_least) {
                 return ended;
             }
             let received = line.receive(|came| match came {
@@ -173,6 +175,12 @@ impl Crowd {
                 return ended;
             }
         }
+    }
+
+    /// Acknowledges what came, if at least so much is not acknowledged.
+    pub(super) fn acknowledge(&self, member: &Member, line: &Line, at_least: u64) -> Result<(), Ended> {
+        let Some(upto) = member.to_acknowledge(at_least) else { return Ok(()) };
+        line.send(&format!(r#"{{"type":"ack","stream":"{}","upto":{upto}}}"#, self.stream(member)))
     }
 
     /// Takes in a text; frames that are not of the stream are shown to `other`, too.

@@ -38,6 +38,7 @@ pub(super) struct Member {
     /// The stream's newest offset when it was subscribed.
     head: Cell<Option<u64>>,
     began: Cell<bool>,
+    stalled: Cell<bool>,
     /// The offset of the account's balance, once it was answered.
     pub(super) balance: Cell<Option<u64>>,
     /// Tells that something came, to whoever waits for it.
@@ -77,6 +78,19 @@ impl Member {
         if let Some(task) = self.task.take() {
             task.abort();
         }
+    }
+
+    /// Reads nothing any more, and stays connected.
+    pub(super) fn stall(&self) {
+        self.stalled.set(true);
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+
+    /// Whether it reads nothing any more.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled.get()
     }
 
     /// Whether it is subscribed.
@@ -121,10 +135,14 @@ impl Member {
         self.next.get()
     }
 
-    /// What to acknowledge, if there is something new.
-    pub(super) fn to_acknowledge(&self) -> Option<u64> {
+    /// What to acknowledge, if at least so many messages are not.
+    pub(super) fn to_acknowledge(&self, at_least: u64) -> Option<u64> {
         let upto = self.next.get();
-        (upto > self.acknowledged.replace(upto)).then_some(upto)
+        let is_due = upto >= self.acknowledged.get().saturating_add(at_least);
+        if is_due {
+            self.acknowledged.set(upto);
+        }
+        is_due.then_some(upto)
     }
 
     /// Whether it has heard everything that there was when it was subscribed.
@@ -146,8 +164,9 @@ mod tests {
             [6, 7, 7, 9].map(|offset| member.came(offset)),
             [Step::New, Step::New, Step::Twice, Step::Skipped(1)]
         );
-        assert_eq!(member.to_acknowledge(), Some(9));
-        assert_eq!(member.to_acknowledge(), None);
+        assert_eq!(member.to_acknowledge(10), None);
+        assert_eq!(member.to_acknowledge(1), Some(9));
+        assert_eq!(member.to_acknowledge(1), None);
         // Back from an earlier place: what was heard comes again, then what is new.
         assert_eq!(member.subscribed(8, 10), 0);
         assert!(!member.is_caught_up());

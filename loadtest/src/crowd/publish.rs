@@ -62,11 +62,12 @@ impl Crowd {
             let at = u64::try_from((wall + after).as_micros()).unwrap_or(u64::MAX);
             let turn = usize::try_from(number).unwrap_or(0) % own;
             number += 1;
+            self.published.set(self.published.get() + 1);
             id.clear();
             key.clear();
             // Writing to a string does not fail.
             _ = write!(id, "{PUBLICATION}{at}");
-            _ = write!(key, "{}-{}-{number}", self.job.run, self.job.first);
+            _ = write!(key, "{}-{}-{}", self.job.run, self.job.first, self.published.get());
             if let Some(member) = self.members.get(turn) {
                 self.publish_one(member, &id, &key, at, &padding);
             }

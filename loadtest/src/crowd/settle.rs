@@ -16,10 +16,11 @@ const ASKED_AT_ONCE: usize = 128;
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 impl Crowd {
-    /// Waits until each session has heard up to the newest offset of its stream; counts who has not.
+    /// Waits until each session that reads has heard up to the newest offset of its stream; counts who has not.
     pub(super) async fn settle(self: &Rc<Self>, patience: Duration, heads: &BTreeMap<String, u64>) {
         let deadline = Instant::now() + patience;
-        let settling = futures_util::stream::iter(&self.members).map(|member| async move {
+        let reading = self.members.iter().filter(|member| !member.is_stalled());
+        let settling = futures_util::stream::iter(reading).map(|member| async move {
             let head = heads.get(self.stream(member)).copied();
             match timeout_at(deadline, self.settled(member, head)).await {
                 Ok(true) => self.meter.count("settled"),

@@ -127,7 +127,7 @@ async fn storm(loses: Option<u64>, forgets: bool) -> Delta {
             crowd.step(Step::Resume { server, spread_ms: 5, patience_ms: 1_000 }).await;
             crowd.step(Step::Settle { patience_ms: 300, heads: BTreeMap::new() }).await;
             crowd.step(Step::Close).await;
-            crowd.take().unwrap()
+            crowd.take()
         })
         .await
 }
@@ -163,10 +163,31 @@ async fn publications_are_answered_and_heard() {
             let heads = crowd.heads();
             assert_eq!(heads, BTreeMap::from([("room:a".to_owned(), 10)]));
             crowd.step(Step::Settle { patience_ms: 300, heads }).await;
-            let delta = crowd.take().unwrap();
+            let delta = crowd.take();
             let counts = ["published", "durable", "messages", "settled"].map(|name| delta.count(name));
             assert_eq!(counts, [10, 10, 10, 1], "{:?}", delta.faults);
             assert_eq!((delta.timings["publish"].count(), delta.timings["delivery"].count()), (10, 10));
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn who_reads_nothing_any_more_is_not_waited_for_and_the_others_are_timed_apart() {
+    LocalSet::new()
+        .run_until(async {
+            let server = serve(Shared::default()).await;
+            let crowd = Rc::new(Crowd::of(job(server, 3, "room:a")));
+            let publish = Step::Publish { rate: 100.0, millis: 100, bytes: 10, publishers: 1 };
+            crowd.step(Step::Connect { rate: Some(100.0) }).await;
+            crowd.step(publish.clone()).await;
+            crowd.step(Step::Stall { from: 1 }).await;
+            crowd.step(publish).await;
+            crowd.step(Step::Settle { patience_ms: 300, heads: crowd.heads() }).await;
+            let delta = crowd.take();
+            let counts = ["durable", "settled", "unsettled", "dropped"].map(|name| delta.count(name));
+            assert_eq!(counts, [20, 1, 0, 0], "{:?}", delta.faults);
+            assert_eq!(delta.timings[DELIVERY].count(), 10);
+            assert_eq!(delta.timings[DELIVERY_STALLED].count(), 10);
         })
         .await;
 }
@@ -177,7 +198,7 @@ async fn a_server_that_is_not_there_is_told() {
         .run_until(async {
             let crowd = Rc::new(Crowd::of(job("127.0.0.1:1".parse().unwrap(), 3, "account")));
             crowd.step(Step::Connect { rate: None }).await;
-            let delta = crowd.take().unwrap();
+            let delta = crowd.take();
             assert_eq!((delta.count("in"), delta.count("refused")), (0, 3));
             assert!(delta.faults[0].contains("connection refused"), "{:?}", delta.faults);
         })

@@ -66,7 +66,12 @@ pub(crate) enum Step {
         /// How many of the run's sessions publish, from the first.
         publishers: usize,
     },
-    /// Wait until each session has heard everything of its stream.
+    /// Sessions from this number of the run on read nothing any more, and stay connected.
+    Stall {
+        /// The first of them.
+        from: usize,
+    },
+    /// Wait until each session that reads has heard everything of its stream.
     Settle {
         /// How long it may take.
         patience_ms: u64,
@@ -102,6 +107,7 @@ mod tests {
             Step::Connect { rate: Some(7500.0) },
             Step::Resume { server: "127.0.0.1:5001".parse().unwrap(), spread_ms: 0, patience_ms: 1 },
             Step::Settle { patience_ms: 1, heads: BTreeMap::from([("room:a".into(), 7)]) },
+            Step::Stall { from: 4_000 },
             Step::Close,
         ];
         for step in steps {

@@ -69,10 +69,10 @@ async fn take(crowd: &Rc<Crowd>, step: Step) -> anyhow::Result<()> {
     loop {
         tokio::select! {
             () = &mut taking => break,
-            _ = ticks.tick() => say(&Word::Delta(crowd.take()?))?,
+            _ = ticks.tick() => say(&Word::Delta(crowd.take()))?,
         }
     }
-    say(&Word::Delta(crowd.take()?))?;
+    say(&Word::Delta(crowd.take()))?;
     say(&Word::Done { heads: crowd.heads() })
 }
 

@@ -5,6 +5,9 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+/// How long a connection on which everything is dropped looks alive.
+pub(super) const STALL: Duration = Duration::from_secs(2);
+
 /// What is done to one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -32,6 +35,16 @@ pub(super) enum Fault {
         /// How many.
         after: usize,
     },
+    /// After so many bytes towards the client what comes is dropped, for [`STALL`]; then it is reset, both ways.
+    Drop {
+        /// How many.
+        after: usize,
+    },
+    /// When it is over, all that the client sent is sent once more on a connection of its own.
+    Repeat {
+        /// How much later.
+        after: Duration,
+    },
     /// The client reads no faster than this.
     Throttle {
         /// How fast.
@@ -49,6 +62,8 @@ impl Fault {
             Self::Cut { .. } => "cut",
             Self::Truncate { .. } => "truncate",
             Self::HalfClose { .. } => "halfClose",
+            Self::Drop { .. } => "drop",
+            Self::Repeat { .. } => "repeat",
             Self::Throttle { .. } => "throttle",
         }
     }
@@ -76,12 +91,14 @@ impl Plan {
         // From within the handshake (some 200 bytes) to after dozens of messages.
         let after = |rng: &mut StdRng| rng.random_range(50..40_000);
         let fault = match rng.random_range(0..100) {
-            0..25 => Fault::None,
-            25..30 => Fault::Refuse,
-            30..45 => Fault::Delay { each: Duration::from_millis(rng.random_range(1..200)) },
-            45..60 => Fault::Cut { after: after(&mut rng) },
-            60..75 => Fault::Truncate { after: after(&mut rng) },
-            75..88 => Fault::HalfClose { after: after(&mut rng) },
+            0..20 => Fault::None,
+            20..25 => Fault::Refuse,
+            25..37 => Fault::Delay { each: Duration::from_millis(rng.random_range(1..200)) },
+            37..48 => Fault::Cut { after: after(&mut rng) },
+            48..59 => Fault::Truncate { after: after(&mut rng) },
+            59..68 => Fault::HalfClose { after: after(&mut rng) },
+            68..76 => Fault::Drop { after: after(&mut rng) },
+            76..90 => Fault::Repeat { after: Duration::from_millis(rng.random_range(0..1_500)) },
             _ => Fault::Throttle { bytes_per_second: rng.random_range(500..20_000) },
         };
         Self { fault }
@@ -103,7 +120,7 @@ mod tests {
         for plan in plans(11) {
             *counts.entry(plan.fault.name()).or_insert(0) += 1;
         }
-        assert_eq!(counts.len(), 7, "every fault is made: {counts:?}");
+        assert_eq!(counts.len(), 9, "every fault is made: {counts:?}");
         assert!(counts.values().all(|count| *count > 20), "{counts:?}");
     }
 }

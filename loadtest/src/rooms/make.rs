@@ -16,6 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Connections over which people join at a time.
 const JOINING: usize = 16;
 
+/// The most people a room has.
+pub(crate) const MEMBERS_MAX: usize = 1_000;
+
 /// Makes rooms.
 pub(crate) struct Maker {
     clients: Vec<Client>,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::course::Course;
+use crate::crowd::{DELIVERY, DELIVERY_STALLED};
 use crate::fleet::{self, Fleet, Step, resolve};
 use crate::http::Target;
 use crate::length::{float, millis};
@@ -37,6 +38,8 @@ pub(crate) struct Round {
     pub(crate) length: Duration,
     /// Bytes of a message's text.
     pub(crate) bytes: usize,
+    /// How many of the sessions, the last ones, read nothing in a second round that is then played.
+    pub(crate) stalled: usize,
 }
 
 impl Round {
@@ -62,8 +65,15 @@ impl Round {
             bytes: self.bytes,
             publishers: self.publishers,
         };
-        let heads = fleet.step(&publish, self.length + SETTLE_PATIENCE).await?;
-        let after = fleet.course.look();
+        let mut heads = fleet.step(&publish, self.length + SETTLE_PATIENCE).await?;
+        let mut after = fleet.course.look();
+        if self.stalled > 0 {
+            let settle = Step::Settle { patience_ms: millis(SETTLE_PATIENCE), heads };
+            fleet.step(&settle, SETTLE_PATIENCE).await?;
+            fleet.step(&Step::Stall { from: self.sessions.saturating_sub(self.stalled) }, CLOSE_PATIENCE).await?;
+            heads = fleet.step(&publish, self.length + SETTLE_PATIENCE).await?;
+            after = fleet.course.look();
+        }
         let settle = Step::Settle { patience_ms: millis(SETTLE_PATIENCE), heads };
         fleet.step(&settle, SETTLE_PATIENCE).await?;
         fleet.step(&Step::Close, CLOSE_PATIENCE).await?;
@@ -90,15 +100,21 @@ impl Round {
 
     fn tell(&self, result: &mut RunResult, course: &Course) {
         let whole = course.whole();
-        let (higher, seconds) = (Some(Better::Higher), self.length.as_secs_f64());
+        let rounds = if self.stalled > 0 { 2 } else { 1 };
+        let (higher, seconds) = (Some(Better::Higher), (self.length * rounds).as_secs_f64());
         let per_second = |name: &str| float(whole.count(name)) / seconds;
-        let settled = float(whole.count("settled")) / float(self.sessions as u64) * 100.0;
+        let settles = self.sessions + self.sessions.saturating_sub(self.stalled) * (rounds as usize - 1);
+        let settled = float(whole.count("settled")) / float(settles as u64) * 100.0;
         result.figure("publishes", "publications a second, durable", per_second("durable"), "/s", higher);
         result.figure("deliveries", "deliveries a second", per_second("messages"), "/s", higher);
         result.figure("repeated", "of them repeated", float(whole.count("repeated")), "", None);
         result.figure("settled", "sessions that heard everything", settled, "%", higher);
         result.latency(course, "publish", "from due to durable");
-        result.latency(course, "delivery", "from due to heard");
+        result.latency(course, DELIVERY, "from due to heard");
+        if self.stalled > 0 {
+            result.setting("stalled", self.stalled);
+            result.latency(course, DELIVERY_STALLED, "the same, of the others");
+        }
         result.series.push(course.rate("messages", "deliveries"));
         if whole.count("durable") == 0 {
             result.fail("nothing was published");

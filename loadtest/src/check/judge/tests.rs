@@ -1,16 +1,19 @@
 //! A history without a fault passes; each planted fault is found, and named for what it is.
 
 use protocol::event::EventName;
-use protocol::frame::GapReason;
+use protocol::frame::{GapReason, Stage};
 use protocol::http::hold::HoldStatus;
 use protocol::http::transaction::{Direction, TransactionKind, TransactionStatus};
 use uuid::Uuid;
 
 use super::{Promise, judge};
 use crate::check::history::{
-    Acknowledged, Balance, Connection, Device, Entry, Glance, Heard, History, HoldSeen, Kind, MessageSeen, Operation,
-    Outcome, PersonSeen, Read,
+    Acknowledged, Balance, Connection, Device, Entry, Glance, History, HoldSeen, Kind, MessageSeen, Operation, Outcome,
+    PersonSeen, Read, Step, Stream,
 };
+
+mod delivery;
+mod rooms;
 
 fn id(number: u128) -> Uuid {
     Uuid::from_u128(number)
@@ -65,9 +68,24 @@ fn done(
     }
 }
 
-fn message(offset: u64, entry: Option<(Uuid, i64, i64)>) -> Heard {
+fn message(offset: u64, entry: Option<(Uuid, i64, i64)>) -> Step {
     let event = if entry.is_some() { EventName::TransactionNew } else { EventName::BalanceUpdate };
-    Heard::Message(MessageSeen { offset, id: format!("m{offset}").into(), event, attempt: 1, data: offset * 31, entry })
+    let (id, data) = (format!("m{offset}").into(), offset * 31);
+    Step::Message(MessageSeen { offset, id, event, attempt: 1, data, entry, said: None })
+}
+
+/// A device takes in all up to here.
+fn applied(upto: u64) -> Step {
+    Step::Acked { upto, also: Vec::new(), stage: Stage::Applied }
+}
+
+/// How a device that stayed to the end goes: it asks, and is answered.
+fn answered() -> Vec<Step> {
+    vec![Step::Asked(99), Step::Answered(99)]
+}
+
+fn connection(from: u64, head: u64, steps: Vec<Step>) -> Connection {
+    Connection { from, head, steps, ..Connection::default() }
 }
 
 /// Asha (0) deposits 1000, pays Ravi (1) 300, holds 200 for him of which he takes 150; he gives 100
@@ -92,9 +110,9 @@ fn good() -> History {
     let hold =
         HoldSeen { id: id(HOLD), status: HoldStatus::Captured, amount: 200, captured: 150, payer: Some("A".into()) };
     let balance = |balance, held, offset| Balance { balance, available: balance - held, held, offset };
-    let heard =
-        vec![message(3, Some((id(TRANSFER), 300, 700))), message(4, None), message(5, Some((id(CAPTURE), 150, 550)))];
-    let later = vec![message(5, Some((id(CAPTURE), 150, 550))), message(6, Some((id(REFUND), 100, 650)))];
+    let captured = || message(5, Some((id(CAPTURE), 150, 550)));
+    let heard = vec![message(3, Some((id(TRANSFER), 300, 700))), message(4, None), captured(), applied(4)];
+    let later = vec![captured(), message(6, Some((id(REFUND), 100, 650))), applied(6)];
     History {
         people: vec![
             PersonSeen {
@@ -132,13 +150,13 @@ fn good() -> History {
         devices: vec![Device {
             person: 0,
             name: "d".into(),
-            connections: vec![
-                Connection { after: None, acknowledged: 0, from: 2, heard },
-                // Offset 5 was heard and not acknowledged: it comes again.
-                Connection { after: None, acknowledged: 4, from: 4, heard: later },
-            ],
+            number: 0,
+            stream: Stream::Account(0),
+            // Offset 5 was heard and not acknowledged: it comes again. The last one finds all done.
+            connections: vec![connection(2, 4, heard), connection(4, 6, later), connection(6, 6, answered())],
             finished: true,
         }],
+        heads: [(Stream::Account(0), 6)].into(),
         ..History::default()
     }
 }
@@ -152,14 +170,14 @@ fn check(promise: Promise, plant: impl FnOnce(&mut History)) {
     assert!(verdict.counts.contains_key(&promise), "not found: {promise:?}; found {:#?}", verdict.faults);
 }
 
-fn heard(history: &mut History, connection: usize) -> &mut Vec<Heard> {
-    &mut history.devices[0].connections[connection].heard
+fn heard(history: &mut History, connection: usize) -> &mut Vec<Step> {
+    &mut history.devices[0].connections[connection].steps
 }
 
 fn told(history: &mut History, connection: usize, index: usize) -> &mut MessageSeen {
     match &mut heard(history, connection)[index] {
-        Heard::Message(message) => message,
-        Heard::Gap { .. } => unreachable!("the good history has no gaps"),
+        Step::Message(message) => message,
+        other => unreachable!("no message: {other:?}"),
     }
 }
 
@@ -336,8 +354,9 @@ fn a_payment_by_a_frozen_account_is_found() {
 fn a_lost_message_is_found() {
     check(Promise::NothingSkipped, |history| _ = heard(history, 0).remove(1));
     // The last one: nothing comes after it that would show the hole.
-    check(Promise::NothingSkipped, |history| _ = heard(history, 1).pop());
-    check(Promise::NothingSkipped, |history| history.devices[0].connections[1].from = 5);
+    check(Promise::NothingForgotten, |history| heard(history, 1).truncate(1));
+    check(Promise::NothingSkipped, |history| _ = history.devices[0].connections.pop());
+    check(Promise::NothingForgotten, |history| history.devices[0].connections[1].from = 5);
     check(Promise::NothingSkipped, |history| {
         let connection = &mut history.devices[0].connections[1];
         (connection.after, connection.from) = (Some(3), 4);
@@ -359,27 +378,26 @@ fn a_reordered_or_repeated_message_is_found() {
     let mut history = good();
     let mut again = told(&mut history, 0, 0).clone();
     again.attempt = 2;
-    heard(&mut history, 0).push(Heard::Message(again));
+    heard(&mut history, 0).push(Step::Message(again));
     assert!(judge(&history).faults.is_empty());
 }
 
 #[test]
 fn a_gap_that_is_said_is_no_fault() {
     let mut history = good();
-    heard(&mut history, 0)[1] = Heard::Gap { from: 4, to: 4, reason: GapReason::Shed };
+    heard(&mut history, 0)[1] = Step::Gap { from: 4, to: 4, reason: GapReason::Shed };
     assert!(judge(&history).faults.is_empty(), "{:#?}", judge(&history).faults);
     // Too far behind: the device had 2, the stream goes on after 5.
     let mut history = good();
     let connection = &mut history.devices[0].connections[1];
     (connection.after, connection.from) = (Some(2), 5);
-    connection.heard.remove(0);
-    connection.heard.insert(0, Heard::Gap { from: 3, to: 5, reason: GapReason::Behind });
+    connection.steps[0] = Step::Gap { from: 3, to: 5, reason: GapReason::Behind };
     assert!(judge(&history).faults.is_empty(), "{:#?}", judge(&history).faults);
     // A gap that does not reach far enough.
     check(Promise::NothingSkipped, |history| {
         let connection = &mut history.devices[0].connections[1];
         (connection.after, connection.from) = (Some(2), 5);
-        connection.heard[0] = Heard::Gap { from: 3, to: 4, reason: GapReason::Behind };
+        connection.steps[0] = Step::Gap { from: 3, to: 4, reason: GapReason::Behind };
     });
 }
 
