@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::home::{ALONE, Home};
 use crate::process::Node;
+use crate::requests::metrics;
 use crate::servers::Servers;
 
 /// How long one request may take: the node answers within 15 s, whatever the store does.
@@ -130,6 +131,15 @@ async fn a_node_goes_on_with_one_of_three_gone_says_so_with_two_and_recovers_by_
 
     servers.fault("kill", 3);
     healthy(&node, &SHORT).await;
+    let text = metrics(&node).await;
+    for line in ["quickpe_cql_nodes{state=\"up\"} 2", "quickpe_cql_nodes{state=\"down\"} 1", "quickpe_cql_quorum 1"] {
+        assert!(text.lines().any(|said| said == line), "{line} is not in {text}");
+    }
+    let connections = text.lines().find_map(|line| line.strip_prefix("quickpe_cql_connections ")).unwrap();
+    assert!(
+        connections.parse::<u32>().unwrap() >= 2,
+        "one to each node that is there, and one to ask what nodes there are"
+    );
     for key in payments.by_ref().take(10) {
         till.insist(key).await;
     }

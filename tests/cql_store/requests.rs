@@ -23,7 +23,8 @@ const QUIET: Duration = Duration::from_millis(2_500);
 /// Requests by kind and store, as the node counts them.
 type Requests = BTreeMap<String, u64>;
 
-async fn metrics(node: &Node) -> String {
+/// The node's metrics, as Prometheus reads them.
+pub(crate) async fn metrics(node: &Node) -> String {
     reqwest::get(format!("{}/metrics", node.url)).await.unwrap().text().await.unwrap()
 }
 

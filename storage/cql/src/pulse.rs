@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::Cql;
 use crate::config::{CqlConfig, Serial};
-use crate::metrics::{NODES, PROBE_SECONDS, QUORUM, STATE};
+use crate::metrics::{NODES, PROBE_SECONDS, QUORUM, STATE, record_driver};
 
 /// How often the store is asked.
 const BEAT: Duration = Duration::from_secs(1);
@@ -81,6 +81,7 @@ impl Pulse {
         loop {
             beats.tick().await;
             let (quorum, (down, of)) = tokio::join!(self.quorum(), self.nodes());
+            record_driver(&self.cql.connection().session().get_metrics());
             missed = if quorum.is_ok() { 0 } else { u32::saturating_add(missed, 1) };
             let standing = judge(missed, down, of);
             let before = std::mem::replace(&mut *self.standing.lock(), standing);
