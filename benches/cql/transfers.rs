@@ -125,7 +125,7 @@ async fn node(options: &Options) -> (Ledger, Arc<Vec<Party>>) {
     (ledger, Arc::new(people))
 }
 
-/// Prints a row for each number of clients, with keys, and one without.
+/// Prints a row for each number of clients, with keys and for many also without.
 pub(crate) async fn table(options: &Options, bare: &Arc<Bare>, metrics: &PrometheusHandle) {
     println!(
         "\n| clients | transfers | p50 / p99 | CPU a transfer | requests a transfer outside the journal | appends | in flight | bytes | bare appends alike | of bare |"
@@ -133,7 +133,7 @@ pub(crate) async fn table(options: &Options, bare: &Arc<Bare>, metrics: &Prometh
     println!("|---|---|---|---|---|---|---|---|---|---|");
     let (ledger, people) = node(options).await;
     let next = Arc::new(AtomicU64::new(0));
-    for (clients, keyed) in [(1, true), (64, true), (64, false), (1_024, true)] {
+    for (clients, keyed) in [(1, true), (64, true), (64, false), (1_024, true), (1_024, false)] {
         let client = || Client { ledger: ledger.clone(), people: Arc::clone(&people), keyed, next: Arc::clone(&next) };
         let (before, cpu) = (Counted::now(metrics), cpu_seconds());
         let figures = Figures::of((0..clients).map(|_| client()).collect(), options.length).await;
