@@ -105,6 +105,26 @@ async fn a_store_that_is_moved_is_the_same_store() {
     assert!(said(&other).contains("holds an export of another store"), "{}", said(&other));
 }
 
+/// Kills a command as soon as something is there in its folder, which no node serves then.
+pub fn cut_short(to: &Path, command: &[&str], there: &str) {
+    let mut child = quickpe(to).args(command).spawn().unwrap();
+    let has_ended = loop {
+        if to.join(there).exists() {
+            break child.try_wait().unwrap().is_some();
+        }
+        if child.try_wait().unwrap().is_some() {
+            break true;
+        }
+        std::thread::yield_now();
+    };
+    assert!(!has_ended, "it ended before {there} was there");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let served = run(to, &["--listen", "127.0.0.1:0"]);
+    assert_eq!(code(&served), 1, "{}", said(&served));
+    assert!(said(&served).contains("the import into") && said(&served).contains("is not finished"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_that_was_cut_short_goes_on() {
     let dir = tempfile::tempdir().unwrap();
@@ -114,22 +134,7 @@ async fn an_import_that_was_cut_short_goes_on() {
     give_keys(&data, &to);
     // Killed as soon as one thing after another is there.
     for there in ["unfinished.json", "journal/ledger/000001.log", "identity.redb", "views"] {
-        let mut child = quickpe(&to).args(["import", &path(&export)]).spawn().unwrap();
-        let has_ended = loop {
-            if to.join(there).exists() {
-                break child.try_wait().unwrap().is_some();
-            }
-            if child.try_wait().unwrap().is_some() {
-                break true;
-            }
-            std::thread::yield_now();
-        };
-        assert!(!has_ended, "the import ended before {there} was there");
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let served = run(&to, &["--listen", "127.0.0.1:0"]);
-        assert_eq!(code(&served), 1, "{}", said(&served));
-        assert!(said(&served).contains("the import into") && said(&served).contains("is not finished"));
+        cut_short(&to, &["import", &path(&export)], there);
     }
     done(&to, &["import", &path(&export)]);
     let node = Node::start(&to);

@@ -12,8 +12,8 @@ use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::moving::{device, done, give_keys, path};
-use crate::process::{Node, code, people, quickpe, run, said};
+use crate::moving::{cut_short, device, done, give_keys, path};
+use crate::process::{Node, code, people, run, said};
 use crate::verifying::{append, shards};
 
 /// People of the store.
@@ -267,22 +267,7 @@ async fn a_resharding_that_was_cut_short_begins_anew() {
     let import = ["import", &path(&export), "--shards", "128"];
     for there in ["unfinished.json", "resharding/ledger-order", "resharding/numbers", "resharding/rooms-order", "views"]
     {
-        let mut child = quickpe(&to).args(import).spawn().unwrap();
-        let has_ended = loop {
-            if to.join(there).exists() {
-                break child.try_wait().unwrap().is_some();
-            }
-            if child.try_wait().unwrap().is_some() {
-                break true;
-            }
-            std::thread::yield_now();
-        };
-        assert!(!has_ended, "the import ended before {there} was there");
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let served = run(&to, &["--listen", "127.0.0.1:0"]);
-        assert_eq!(code(&served), 1, "{}", said(&served));
-        assert!(said(&served).contains("is not finished"), "{}", said(&served));
+        cut_short(&to, &import, there);
     }
     // It goes on with the same, and with nothing else.
     let other = run(&to, &["import", &path(&export), "--shards", "256"]);
