@@ -137,8 +137,9 @@ impl Reader {
         Self {
             message_bytes_max,
             resumed: !leftover.is_empty(),
-            // The HTTP server's buffer in most cases, and not copied then.
-            pending: leftover.into(),
+            // The HTTP server's buffer in most cases, and not copied then; not kept for the life of the connection
+            // where it holds nothing, because a vector takes all of its 8 KiB over even so.
+            pending: if leftover.is_empty() { Vec::new() } else { leftover.into() },
             fragments: Vec::new(),
             fragmented: None,
             fragment_count: 0,

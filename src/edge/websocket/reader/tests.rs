@@ -309,3 +309,15 @@ fn mutate(bytes: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut StdRng) {
         }
     }
 }
+
+#[test]
+fn an_empty_buffer_of_http_is_not_kept() {
+    // As hyper leaves it behind a request that nothing follows: one allocation, and all of it given out.
+    let mut buffer = bytes::BytesMut::with_capacity(8 << 10);
+    buffer.extend_from_slice(b"GET /ws HTTP/1.1\r\n\r\n");
+    drop(buffer.split_to(buffer.len()).freeze());
+    let mut reader = Reader::new(MESSAGE_BYTES_MAX, buffer.freeze());
+    assert_eq!(reader.held_bytes(), 0, "a reader that nothing was left for holds nothing");
+    reader.feed(&mut frame(0x81, b"hello"), |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(reader.held_bytes(), 0, "an idle reader holds nothing");
+}
