@@ -13,6 +13,7 @@ pub mod http;
 pub mod live;
 pub mod node;
 pub mod present;
+pub mod program;
 pub mod revoking;
 pub mod rooms;
 pub mod telemetry;
