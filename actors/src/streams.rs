@@ -32,6 +32,7 @@ use crate::streams::presence::register::Register;
 use crate::streams::stats::Stats;
 use crate::streams::table::{Follows, Table};
 use crate::streams::topic::Topic;
+use crate::streams::waiting::Waiting;
 
 pub mod account;
 pub mod follow;
@@ -44,6 +45,7 @@ pub mod stats;
 pub mod sweeper;
 mod table;
 pub mod topic;
+mod waiting;
 
 pub(crate) use reading::REPLAY_MAX;
 
@@ -69,6 +71,8 @@ pub fn read_message_id(id: &str) -> Option<(Uuid, u64)> {
 /// The streams of a node, as their owners and sessions see them.
 pub struct Streams {
     table: Table,
+    /// Whom the sweeper looks at.
+    waiting: Arc<Waiting>,
     config: DeliveryConfig,
     pace: Pace,
     stats: Stats,
@@ -120,8 +124,8 @@ impl Streams {
         seed: u64,
     ) -> Arc<Self> {
         let (table, pace, stats) = (Table::default(), Pace::new(seed), Stats::default());
-        let presence = Register::default();
-        Arc::new(Self { table, config, pace, stats, presence, dead_letters, owed, epoch })
+        let (waiting, presence) = (Arc::default(), Register::default());
+        Arc::new(Self { table, waiting, config, pace, stats, presence, dead_letters, owed, epoch })
     }
 
     /// The epoch of all streams.
@@ -144,6 +148,10 @@ impl Streams {
         self.table.len()
     }
 
+    fn waiting(&self) -> &Waiting {
+        &self.waiting
+    }
+
     const fn table(&self) -> &Table {
         &self.table
     }
@@ -159,7 +167,7 @@ impl Streams {
 
     /// Follows from now on; call [`Self::begin`] to begin to hear. Nothing if the connection follows too much.
     pub fn follow(&self, topic: Arc<Topic>, follower: Follower, outbox: Arc<Outbox>) -> Option<Arc<Follow>> {
-        let follow = Follow::new(topic, follower, outbox, 0)?;
+        let follow = Follow::new(topic, follower, outbox, 0, Arc::clone(&self.waiting))?;
         self.table.insert(&follow);
         self.moved(&follow);
         Some(follow)
@@ -392,7 +400,7 @@ impl Streams {
 
     /// How far each connection of a person is with a stream of theirs.
     pub fn places(&self, user: UserId, stream: Uuid) -> Vec<LivePlace> {
-        self.of_owner(user, stream).iter().filter_map(|follow| follow.place()).collect()
+        self.of_owner(user, stream).iter().filter_map(Follow::place).collect()
     }
 
     /// Where a message stands on each connection of a person to which it was sent, and is not done with.

@@ -33,6 +33,8 @@ pub(crate) struct Lane {
     pub(crate) redriven: Redriven,
     /// The first offset that was let go and not said yet; the last is the one before `next`.
     shed: Option<u64>,
+    /// It was said that something waits here.
+    is_waiting: bool,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,7 @@ impl Lane {
             window: Window::new(class, after),
             redriven: Redriven::NONE,
             shed: None,
+            is_waiting: false,
         }
     }
 
@@ -253,5 +256,19 @@ impl Lane {
     /// Whether nothing of it can be due.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.window.is_empty() && self.redriven.is_empty() && self.shed.is_none()
+    }
+
+    /// Whether something waits that may become due, and that was not said yet. It is said once, until
+    /// [`Self::still_waits`] denies it.
+    pub(crate) fn begins_to_wait(&mut self) -> bool {
+        let begins = !self.is_waiting && !self.is_at_rest();
+        self.is_waiting |= begins;
+        begins
+    }
+
+    /// Whether something waits that may become due.
+    pub(crate) fn still_waits(&mut self) -> bool {
+        self.is_waiting = !self.is_at_rest();
+        self.is_waiting
     }
 }

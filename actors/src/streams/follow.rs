@@ -19,6 +19,7 @@ use crate::outbox::{CloseCode, Outbox, Queue, Slot, frame};
 use crate::streams::LivePlace;
 use crate::streams::pace::Pace;
 use crate::streams::topic::Topic;
+use crate::streams::waiting::Waiting;
 
 /// Who follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,14 +52,22 @@ pub struct Follow {
     cancelled: AtomicBool,
     /// Dead letters may tell of messages of the stream.
     dead: AtomicBool,
+    /// Where it is put when something waits in its lane.
+    waiting: Arc<Waiting>,
 }
 
 impl Follow {
     /// A follower that is to hear all after `after`, and is behind. Nothing if the connection follows too much.
-    pub(super) fn new(topic: Arc<Topic>, follower: Follower, outbox: Arc<Outbox>, after: u64) -> Option<Arc<Self>> {
+    pub(super) fn new(
+        topic: Arc<Topic>,
+        follower: Follower,
+        outbox: Arc<Outbox>,
+        after: u64,
+        waiting: Arc<Waiting>,
+    ) -> Option<Arc<Self>> {
         let slot = outbox.open(Lane::new(topic.class, after))?;
         let (start, cancelled, dead) = (AtomicU64::new(after), AtomicBool::new(false), AtomicBool::new(false));
-        Some(Arc::new(Self { topic, follower, outbox, slot, start, cancelled, dead }))
+        Some(Arc::new(Self { topic, follower, outbox, slot, start, cancelled, dead, waiting }))
     }
 
     /// What it follows.
@@ -77,30 +86,30 @@ impl Follow {
     }
 
     /// Starts at another offset. Only before [`super::Streams::begin`].
-    pub fn start_after(&self, after: u64) {
+    pub fn start_after(self: &Arc<Self>, after: u64) {
         self.start.store(after, Ordering::Release);
         self.lane(|lane, _| lane.start_after(after));
     }
 
     /// The last offset that was heard, or said to be missing.
-    pub fn heard(&self) -> u64 {
+    pub fn heard(self: &Arc<Self>) -> u64 {
         self.lane(|lane, _| lane.heard()).unwrap_or(0)
     }
 
     /// The place of the device, as far as this connection knows.
-    pub fn cursor(&self) -> Option<u64> {
+    pub fn cursor(self: &Arc<Self>) -> Option<u64> {
         self.lane(|lane, _| lane.window.cursor())
     }
 
     /// How far it is, by its own acknowledgements: where it began says nothing of what was applied.
-    pub(super) fn place(&self) -> Option<LivePlace> {
+    pub(super) fn place(self: &Arc<Self>) -> Option<LivePlace> {
         let (cursor, also) = self.lane(|lane, _| (lane.window.cursor(), lane.window.applied_beyond()))?;
         let upto = if cursor > self.start.load(Ordering::Acquire) { cursor } else { 0 };
         Some(LivePlace { device: self.follower.device, upto, also })
     }
 
     /// Where a message stands that was sent and is not done with.
-    pub(super) fn seen(&self, offset: u64) -> Option<Seen> {
+    pub(super) fn seen(self: &Arc<Self>, offset: u64) -> Option<Seen> {
         self.lane(|lane, _| lane.redriven.seen(offset).or_else(|| lane.window.seen(offset))).flatten()
     }
 
@@ -110,7 +119,7 @@ impl Follow {
     }
 
     /// Messages that are not acknowledged.
-    pub fn waiting(&self) -> u32 {
+    pub fn waiting(self: &Arc<Self>) -> u32 {
         self.lane(|lane, _| lane.window.waiting()).unwrap_or(0)
     }
 
@@ -128,7 +137,7 @@ impl Follow {
     /// its way is hurried instead, one that is yet to come comes, and one that is offered already is sent again only
     /// `anew`.
     pub(super) fn offer_again(
-        &self,
+        self: &Arc<Self>,
         offset: u64,
         attempt: u32,
         anew: bool,
@@ -152,7 +161,7 @@ impl Follow {
     }
 
     /// Tells the client that it may not hear the stream any more.
-    pub(super) fn say_put_out(&self) {
+    pub(super) fn say_put_out(self: &Arc<Self>) {
         let stream = Some(self.topic.name.clone());
         let error = ServerFrame::Error(ErrorFrame { stream, ..ErrorFrame::of(Code::NotAMember) });
         self.lane(|_, queue| queue.push(frame::text(&error.encode())));
@@ -177,8 +186,25 @@ impl Follow {
         self.outbox.close(code, reason);
     }
 
-    fn lane<T>(&self, change: impl FnOnce(&mut Lane, &mut Queue) -> T) -> Option<T> {
-        self.outbox.lane(self.slot, change)
+    fn lane<T>(self: &Arc<Self>, change: impl FnOnce(&mut Lane, &mut Queue) -> T) -> Option<T> {
+        self.change(false, change)
+    }
+
+    /// Changes the lane, and has the sweeper look at the follower from now on if something waits there.
+    fn change<T>(self: &Arc<Self>, at_once: bool, change: impl FnOnce(&mut Lane, &mut Queue) -> T) -> Option<T> {
+        let change = |lane: &mut Lane, queue: &mut Queue| (change(lane, queue), lane.begins_to_wait());
+        let changed =
+            if at_once { self.outbox.lane_at_once(self.slot, change) } else { self.outbox.lane(self.slot, change) };
+        let (answer, begins_to_wait) = changed?;
+        if begins_to_wait {
+            self.waiting.add(self);
+        }
+        Some(answer)
+    }
+
+    /// Whether something still waits in the lane. If not, it is said anew when something does.
+    pub(super) fn still_waits(&self) -> bool {
+        self.outbox.lane(self.slot, |lane, _| lane.still_waits()).unwrap_or(false)
     }
 
     /// The frame that says which offsets will not come.
@@ -187,7 +213,7 @@ impl Follow {
     }
 
     /// Offers messages as they are published, in order.
-    pub(super) fn push(&self, run: &[(u64, Bytes)], at: At<'_>, at_once: bool) -> Pushes {
+    pub(super) fn push(self: &Arc<Self>, run: &[(u64, Bytes)], at: At<'_>, at_once: bool) -> Pushes {
         let gap = |from, to| self.gap(from, to, GapReason::Shed);
         let offer = |lane: &mut Lane, queue: &mut Queue| {
             let mut pushes = Pushes::default();
@@ -201,13 +227,11 @@ impl Follow {
             }
             pushes
         };
-        let pushes =
-            if at_once { self.outbox.lane_at_once(self.slot, offer) } else { self.outbox.lane(self.slot, offer) };
-        pushes.unwrap_or_default()
+        self.change(at_once, offer).unwrap_or_default()
     }
 
     /// Offers a frame that is no message: nothing is lost with it.
-    pub(super) fn signal(&self, frame: &Bytes, policy: &Policy) {
+    pub(super) fn signal(self: &Arc<Self>, frame: &Bytes, policy: &Policy) {
         self.lane(|_, queue| {
             if queue.fits(frame, policy.outbox_bytes_max / 2) {
                 queue.push(frame.clone());
@@ -216,27 +240,27 @@ impl Follow {
     }
 
     /// A live follower is behind from now on. `false` if it was already.
-    pub(super) fn fall_behind(&self) -> bool {
+    pub(super) fn fall_behind(self: &Arc<Self>) -> bool {
         self.lane(|lane, _| lane.fall_behind()).unwrap_or(false)
     }
 
     /// A message that was read for it.
-    pub(super) fn hear(&self, offset: u64, message: Bytes, at: At<'_>) -> Heard {
+    pub(super) fn hear(self: &Arc<Self>, offset: u64, message: Bytes, at: At<'_>) -> Heard {
         self.lane(|lane, queue| lane.hear(offset, message, at, queue)).unwrap_or(Heard::Paused)
     }
 
     /// What the stream has is heard: goes live, unless something is missing.
-    pub(super) fn splice(&self, at: At<'_>) -> Spliced {
+    pub(super) fn splice(self: &Arc<Self>, at: At<'_>) -> Spliced {
         self.lane(|lane, queue| lane.splice(at, queue)).unwrap_or(Spliced::Done)
     }
 
     /// How many more messages it may hear now.
-    pub(super) fn room(&self, policy: &Policy) -> u32 {
+    pub(super) fn room(self: &Arc<Self>, policy: &Policy) -> u32 {
         self.lane(|lane, _| lane.window.room(policy)).unwrap_or(0)
     }
 
     /// Says that offsets up to `to` will not come, and goes on after them.
-    pub(super) fn skip_to(&self, from: u64, to: u64, reason: GapReason) {
+    pub(super) fn skip_to(self: &Arc<Self>, from: u64, to: u64, reason: GapReason) {
         let gap = self.gap(from, to, reason);
         self.lane(|lane, queue| lane.skip_to(to, gap, queue));
     }
@@ -244,7 +268,7 @@ impl Follow {
     /// Takes an acknowledgement, and tells `on` of each message that is further. Answers what changed, and whether the
     /// follower is to be brought up because there is room again.
     pub(super) fn ack(
-        &self,
+        self: &Arc<Self>,
         ack: Ack<'_>,
         pace: &Pace,
         policy: &Policy,
@@ -273,7 +297,7 @@ impl Follow {
 
     /// Takes a refusal. Answers as [`Self::ack`] does.
     pub(super) fn nack(
-        &self,
+        self: &Arc<Self>,
         offset: u64,
         after_ms: Option<u64>,
         terminal: bool,
@@ -296,13 +320,13 @@ impl Follow {
 
     /// The dead message is written down: the device's place passes it. Answers whether the follower is to be brought
     /// up.
-    pub fn pass(&self, offset: u64) {
+    pub fn pass(self: &Arc<Self>, offset: u64) {
         self.lane(|lane, _| lane.window.pass(offset));
         self.outbox.look_soon();
     }
 
     /// Looks what is due. Answers whether the follower is to be brought up because there is room again.
-    pub(super) fn sweep(&self, pace: &Pace, policy: &Policy, mut on: impl FnMut(Verdict)) -> (Swept, bool) {
+    pub(super) fn sweep(self: &Arc<Self>, pace: &Pace, policy: &Policy, mut on: impl FnMut(Verdict)) -> (Swept, bool) {
         let swept = self.lane(|lane, queue| {
             if lane.is_at_rest() {
                 return (Swept::Alive, lane.resume(policy));
@@ -329,7 +353,7 @@ impl Follow {
     }
 
     /// Sends a message again, if that attempt of it is still waited for.
-    pub(super) fn resend(&self, offset: u64, attempt: u32, message: Bytes) -> bool {
+    pub(super) fn resend(self: &Arc<Self>, offset: u64, attempt: u32, message: Bytes) -> bool {
         let sent = self.lane(|lane, queue| {
             let waits = lane.window.is_waiting(offset, attempt) || lane.redriven.is_waiting(offset, attempt);
             if waits {

@@ -1,8 +1,8 @@
 //! `Sweeper`: looks what is due on all windows of the node, for all of them at once.
 //!
-//! One timer a node instead of one a message: an idle follower costs one lock a sweep. Sending again reads the stream
-//! beside the sweep, at most [`RESENDS_MAX`] followers at a time. When it dies it is started again and finds
-//! everything in the windows.
+//! One timer a node instead of one a message, and only those are looked at in whose lanes something waits
+//! ([`super::waiting`]). Sending again reads the stream beside the sweep, at most [`RESENDS_MAX`] followers at a time.
+//! When it dies it is started again and finds everything where it was.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,13 +75,17 @@ impl Actor for Sweeper {
 
 impl SweeperState {
     async fn sweep(&self) {
-        for stripe in self.streams.table().stripes() {
-            for follow in stripe.iter().flat_map(|follows| follows.iter()) {
+        for stripe in self.streams.waiting().stripes() {
+            if stripe.is_empty() {
+                continue;
+            }
+            for follow in &stripe {
                 self.look(follow);
             }
             // Thousands of followers are not one turn.
             tokio::task::yield_now().await;
         }
+        self.streams.waiting().release();
     }
 
     fn look(&self, follow: &Arc<Follow>) {

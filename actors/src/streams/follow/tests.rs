@@ -326,3 +326,30 @@ async fn who_holds_a_lane_that_was_shut_reaches_no_other() {
     assert_eq!((scene.follow.cursor(), next.waiting(), next.cursor()), (None, 1, Some(0)));
     assert_eq!(scene.streams.followers(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_sweeper_looks_at_a_follower_while_something_waits_and_not_longer() {
+    let scene = Scene::new(Class::Money, 0, 0, |_| {}).await;
+    let looked_at = || scene.streams.waiting().stripes().map(|stripe| stripe.len()).sum::<usize>();
+    let swept = async || {
+        tokio::time::advance(Duration::from_millis(600)).await;
+        scene.settle().await;
+    };
+    assert_eq!(looked_at(), 0, "nothing was sent");
+    scene.publish(1).await;
+    scene.publish(2).await;
+    assert_eq!(looked_at(), 1, "it is there once");
+    scene.ack(1, &[]);
+    swept().await;
+    assert_eq!(looked_at(), 1, "one is not acknowledged");
+    scene.ack(2, &[]);
+    assert_eq!(looked_at(), 1, "until the next sweep");
+    swept().await;
+    assert_eq!(looked_at(), 0);
+    scene.publish(3).await;
+    assert_eq!(looked_at(), 1, "it comes back");
+    scene.streams.unfollow(&scene.follow);
+    swept().await;
+    assert_eq!(looked_at(), 0, "who does not follow any more is not kept");
+    assert_eq!(Arc::strong_count(&scene.follow), 1);
+}
