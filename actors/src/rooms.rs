@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::room_shard::{RoomShard, RoomShardArgs, RoomShardMessage};
 use crate::rooms::hall::Hall;
 use crate::shards::unopened;
-use crate::sweeping::{PARTS, TICK};
+use crate::sweeping::Rounds;
 
 pub mod call;
 pub mod chat;
@@ -40,7 +40,7 @@ pub enum RoomsMessage {
         /// Which.
         shard: ShardId,
     },
-    /// Have the next part of the shards look at what waits for time to pass.
+    /// Have the next of the shards look at what waits for time to pass.
     Sweep,
     /// Append what is in flight everywhere, and give all shards up.
     Close {
@@ -68,8 +68,8 @@ pub struct RoomsState {
     /// In their order, so that what happens in a simulation happens again.
     shards: BTreeMap<ShardId, ActorRef<RoomShardMessage>>,
     failures: HashMap<ShardId, (u32, Instant)>,
-    /// Counts the ticks, to take the parts in turn.
-    ticks: u16,
+    /// Which of them are swept when.
+    rounds: Rounds,
     closing: Option<oneshot::Sender<()>>,
     /// Ends with the supervisor.
     retiring: Option<tokio::task::JoinHandle<()>>,
@@ -88,24 +88,14 @@ impl Actor for Rooms {
         for shard in hall.shards.shards() {
             me.cast(RoomsMessage::Open { shard })?;
         }
-        let sweeper = me.clone();
-        tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(TICK);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-            loop {
-                ticks.tick().await;
-                if sweeper.cast(RoomsMessage::Sweep).is_err() {
-                    return;
-                }
-            }
-        });
+        me.cast(RoomsMessage::Sweep)?;
         let retiring = retention.map(|log| tokio::spawn(retire(Arc::clone(&hall), log)));
         Ok(RoomsState {
             hall,
             actors: HashMap::new(),
             shards: BTreeMap::new(),
             failures: HashMap::new(),
-            ticks: 0,
+            rounds: Rounds::default(),
             closing: None,
             retiring,
         })
@@ -119,7 +109,10 @@ impl Actor for Rooms {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             RoomsMessage::Open { shard } => state.open(&me, shard).await?,
-            RoomsMessage::Sweep => state.sweep(),
+            RoomsMessage::Sweep => {
+                let wait = state.sweep();
+                me.send_after(wait, || RoomsMessage::Sweep);
+            }
             RoomsMessage::Close { reply } => state.close(reply),
         }
         Ok(())
@@ -171,17 +164,15 @@ impl RoomsState {
         Ok(())
     }
 
-    /// Sweeps the shards of the next part that are due.
-    fn sweep(&mut self) {
-        self.ticks = self.ticks.wrapping_add(1);
-        for (shard, actor) in &self.shards {
-            if shard.0 % PARTS == self.ticks % PARTS
-                && self.hall.shard(*shard).is_some_and(|shared| shared.sweeping.is_due())
-            {
-                // One that has just failed is opened again, and swept then.
-                actor.cast(RoomShardMessage::Sweep).ok();
-            }
+    /// Sweeps shards that are due. Answers after how long to do so again.
+    fn sweep(&mut self) -> Duration {
+        let is_due = |shard: &ShardId| self.hall.shard(*shard).is_some_and(|shared| shared.sweeping.is_due());
+        let (now, wait) = self.rounds.next(|| self.shards.keys().copied().filter(is_due).collect());
+        for actor in now.iter().filter_map(|shard| self.shards.get(shard)) {
+            // One that has just failed is opened again, and swept then.
+            actor.cast(RoomShardMessage::Sweep).ok();
         }
+        wait
     }
 
     /// A shard has failed: its ownership is over, and it is opened again after a while.

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::metrics;
 use crate::node::{Node, Unopened};
 use crate::shard::{Shard, ShardArgs, ShardMessage};
-use crate::sweeping::{PARTS, TICK};
+use crate::sweeping::Rounds;
 
 /// How long a shard that failed waits before it is opened again, the first time.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -44,7 +44,7 @@ pub enum ShardsMessage {
         /// Which.
         shard: ShardId,
     },
-    /// Have the next part of the shards look at what waits for time to pass.
+    /// Have the next of the shards look at what waits for time to pass.
     Sweep,
     /// Append what is in flight everywhere, and give all shards up.
     Close {
@@ -63,8 +63,8 @@ pub struct ShardsState {
     /// In their order, so that what happens in a simulation happens again.
     shards: BTreeMap<ShardId, ActorRef<ShardMessage>>,
     failures: HashMap<ShardId, (u32, Instant)>,
-    /// Counts the ticks, to take the parts in turn.
-    ticks: u16,
+    /// Which of them are swept when.
+    rounds: Rounds,
     closing: Option<oneshot::Sender<()>>,
 }
 
@@ -77,23 +77,13 @@ impl Actor for Shards {
         for shard in node.shards.shards() {
             me.cast(ShardsMessage::Open { shard })?;
         }
-        let sweeper = me.clone();
-        tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(TICK);
-            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-            loop {
-                ticks.tick().await;
-                if sweeper.cast(ShardsMessage::Sweep).is_err() {
-                    return;
-                }
-            }
-        });
+        me.cast(ShardsMessage::Sweep)?;
         Ok(ShardsState {
             node,
             actors: HashMap::new(),
             shards: BTreeMap::new(),
             failures: HashMap::new(),
-            ticks: 0,
+            rounds: Rounds::default(),
             closing: None,
         })
     }
@@ -106,7 +96,10 @@ impl Actor for Shards {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ShardsMessage::Open { shard } => state.open(&me, shard).await?,
-            ShardsMessage::Sweep => state.sweep(),
+            ShardsMessage::Sweep => {
+                let wait = state.sweep();
+                me.send_after(wait, || ShardsMessage::Sweep);
+            }
             ShardsMessage::Close { reply } => state.close(reply),
         }
         Ok(())
@@ -139,17 +132,15 @@ impl ShardsState {
         Ok(())
     }
 
-    /// Sweeps the shards of the next part that are due.
-    fn sweep(&mut self) {
-        self.ticks = self.ticks.wrapping_add(1);
-        for (shard, actor) in &self.shards {
-            if shard.0 % PARTS == self.ticks % PARTS
-                && self.node.shard(*shard).is_some_and(|shared| shared.sweeping.is_due())
-            {
-                // One that has just failed is opened again, and swept then.
-                actor.cast(ShardMessage::Sweep).ok();
-            }
+    /// Sweeps shards that are due. Answers after how long to do so again.
+    fn sweep(&mut self) -> Duration {
+        let is_due = |shard: &ShardId| self.node.shard(*shard).is_some_and(|shared| shared.sweeping.is_due());
+        let (now, wait) = self.rounds.next(|| self.shards.keys().copied().filter(is_due).collect());
+        for actor in now.iter().filter_map(|shard| self.shards.get(shard)) {
+            // One that has just failed is opened again, and swept then.
+            actor.cast(ShardMessage::Sweep).ok();
         }
+        wait
     }
 
     /// A shard has failed: its ownership is over, and it is opened again after a while.
