@@ -121,8 +121,8 @@ impl Actor for Session {
         args: SessionArgs,
     ) -> Result<SessionState, ActorProcessingErr> {
         let SessionArgs { context, id, rights, device, outbox, followed, hello } = args;
+        let following = Vec::with_capacity(hello.subscribe.len());
         let hello = Some(hello);
-        let following = Vec::new();
         outbox.look_at(rights.expires_at.before(EXPIRING_BEFORE));
         Ok(SessionState { context, id, rights, device, outbox, followed, hello, following, warned: false })
     }
@@ -145,11 +145,13 @@ impl Actor for Session {
         message: SessionMessage,
         state: &mut SessionState,
     ) -> Result<(), ActorProcessingErr> {
+        // Boxed: an actor keeps the size of the largest future in which it may wait, more than twice, for as long as it
+        // lives; and sessions, of which there are thousands, wait for their next message.
         match message {
-            SessionMessage::Frames { frames, permit } => state.frames(frames, permit).await,
-            SessionMessage::Tick => state.tick().await,
+            SessionMessage::Frames { frames, permit } => Box::pin(state.frames(frames, permit)).await,
+            SessionMessage::Tick => Box::pin(state.tick()).await,
             SessionMessage::Gone => {
-                state.gone().await;
+                Box::pin(state.gone()).await;
                 me.stop(None);
             }
             #[cfg(feature = "simulation")]

@@ -50,6 +50,8 @@ impl People {
         let entries = self.sessions.entry(present.user).or_default();
         entries.retain(|entry| entry.until > now && entry.present.session != present.session);
         if until > now {
+            // Most people have one session: room for four would be the rule otherwise.
+            entries.reserve_exact(1);
             entries.push(Entry { present, until });
         }
         if entries.len() > SESSIONS_PER_USER_MAX {
