@@ -41,6 +41,18 @@ pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
+/// What Debian's package `faketime` brings, on any of its architectures.
+const FAKETIME: &str = "faketime/libfaketime.so.1";
+
+/// The environment of a node whose clock on the wall is as wrong as `by` says, as `+3h`. Its waits and time-outs are
+/// what they are.
+pub fn clock(by: &str) -> [(&'static str, String); 3] {
+    let folders = std::fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path());
+    let found = folders.map(|folder| folder.join(FAKETIME)).find(|path| path.exists());
+    let library = found.as_deref().map(Path::display).expect("libfaketime is missing: run ops/setup").to_string();
+    [("LD_PRELOAD", library), ("FAKETIME", by.to_owned()), ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned())]
+}
+
 /// One end of a WebSocket.
 pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 

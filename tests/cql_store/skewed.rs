@@ -5,7 +5,6 @@
 //! wrong clocks are those of libfaketime (`ops/setup`), which leaves time-outs and waits as they are.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -13,11 +12,8 @@ use storage_cql::{Connection, CqlConfig};
 
 use crate::client::Client;
 use crate::home::{ALONE, Home};
-use crate::process::Node;
+use crate::process::{Node, clock};
 use crate::servers;
-
-/// What Debian's package `faketime` brings, on any of its architectures.
-const LIBRARY: &str = "faketime/libfaketime.so.1";
 
 /// People who pay one another in a ring.
 const PEOPLE: usize = 6;
@@ -25,19 +21,11 @@ const PEOPLE: usize = 6;
 /// What everybody has at first, in minor units.
 const BALANCE: i64 = 100_000;
 
-/// The library.
-fn library() -> String {
-    let folders = std::fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path());
-    let found = folders.map(|folder| folder.join(LIBRARY)).find(|path| path.exists());
-    found.as_deref().map(Path::display).expect("libfaketime is missing: run ops/setup").to_string()
-}
-
-/// The clock of what the home runs from now on, as far from the right one as `by` says.
-fn clock(home: &mut Home, by: &str) {
-    home.set("LD_PRELOAD", library());
-    home.set("FAKETIME", by);
-    // Only what the clock on the wall says is wrong.
-    home.set("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+/// The clock of what the home runs from now on.
+fn set_clock(home: &mut Home, by: &str) {
+    for (name, value) in clock(by) {
+        home.set(name, value);
+    }
 }
 
 /// What was answered so far, by whatever node.
@@ -137,18 +125,18 @@ async fn nothing_is_lost_or_hidden_when_the_next_nodes_clock_is_hours_behind() {
     told.round(&node).await;
     node.stop();
 
-    clock(&mut home, "+3h");
+    set_clock(&mut home, "+3h");
     let node = home.serve();
     told.round(&node).await;
     node.stop();
 
     // Whose clock is wrong a node cannot know: somebody has to say.
     for by in ["+0", "-3h"] {
-        clock(&mut home, by);
+        set_clock(&mut home, by);
         home.refused(&["serve"], 1, "ahead of the clock; set the clock, or start with --accept-clock");
     }
     for by in ["+0", "-3h", "+1h", "+0"] {
-        clock(&mut home, by);
+        set_clock(&mut home, by);
         let node = home.serve_with(&["--accept-clock"]);
         told.round(&node).await;
         node.stop();
