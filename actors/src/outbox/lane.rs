@@ -253,9 +253,11 @@ impl Lane {
         }
     }
 
-    /// Whether nothing of it can be due.
+    /// Whether nothing of it can be due. A paused lane is to be resumed: its window may become empty by what nobody
+    /// acknowledges, when messages are passed as dead.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.window.is_empty() && self.redriven.is_empty() && self.shed.is_none()
+        let is_paused = matches!(self.mode, Mode::Paused);
+        !is_paused && self.window.is_empty() && self.redriven.is_empty() && self.shed.is_none()
     }
 
     /// Whether something waits that may become due, and that was not said yet. It is said once, until

@@ -329,7 +329,7 @@ impl Follow {
     pub(super) fn sweep(self: &Arc<Self>, pace: &Pace, policy: &Policy, mut on: impl FnMut(Verdict)) -> (Swept, bool) {
         let swept = self.lane(|lane, queue| {
             if lane.is_at_rest() {
-                return (Swept::Alive, lane.resume(policy));
+                return (Swept::Alive, false);
             }
             lane.say_shed(policy, queue, |from, to| self.gap(from, to, GapReason::Shed));
             let now = pace.now();

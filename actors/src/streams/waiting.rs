@@ -1,4 +1,4 @@
-//! Followers in whose lanes something waits: unacknowledged messages, or a gap that is not said.
+//! Followers in whose lanes something waits: unacknowledged messages, a gap that is not said, or room to read on.
 //!
 //! The sweeper looks at these and at nobody else: thousands of followers who have acknowledged all are the rule, and
 //! looking at each of them twice a second was a third of what an idle session costs. A follower comes here when its

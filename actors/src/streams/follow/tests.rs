@@ -353,3 +353,27 @@ async fn the_sweeper_looks_at_a_follower_while_something_waits_and_not_longer() 
     assert_eq!(looked_at(), 0, "who does not follow any more is not kept");
     assert_eq!(Arc::strong_count(&scene.follow), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_follower_is_looked_at_until_it_goes_on() {
+    let scene = Scene::new(Class::Money, 0, 0, |config| config.money.window = 4).await;
+    for offset in 1..=100 {
+        scene.publish(offset).await;
+    }
+    // All but the first are applied, until so many are kept behind it that no more are sent.
+    let mut last = 0;
+    loop {
+        let heard = scene.heard().await;
+        let Some(told) = heard.last() else { break };
+        last = told.parse().unwrap();
+        scene.ack(0, &(2..=last).collect::<Vec<_>>());
+    }
+    assert!(last < 100, "it pauses");
+    scene.streams.nack(&scene.follow, 1, None, true, "no");
+    assert_eq!(scene.heard().await, [""; 0], "nothing is passed before the letter is written");
+    // The letter is written while a sweep is under way: after the look at this follower, before its end.
+    scene.follow.pass(1);
+    scene.streams.waiting().release();
+    tokio::time::advance(Duration::from_millis(600)).await;
+    assert_eq!(scene.heard().await.first(), Some(&(last + 1).to_string()));
+}
