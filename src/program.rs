@@ -7,13 +7,14 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::Parser;
+
 use crate::command::cli::{Cli, Command, absolute};
 use crate::command::failure::Failure;
 use crate::command::{self, Operation};
 use crate::config::{Layers, Loaded, TelemetryConfig};
 use crate::node::serve::serve;
 use crate::telemetry;
-use clap::Parser;
 
 /// Does what the command line asks for.
 pub fn main() -> ExitCode {

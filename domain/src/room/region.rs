@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::room::kind::{Label, RoomKind};
 
-/// The longest region, `IN-XXX`, in bytes.
+/// The longest region, as `FR-20R`, in bytes.
 const BYTES_MAX: usize = 6;
 
 /// The letters of a country.
